@@ -1,0 +1,225 @@
+"""The one idea of the package: for every target position, a row of weights over exemplar positions says where its look comes from.
+
+The four papers store the rows in three ways, hence three records: `DenseMatch` (CoCosNet, MATEBIT), `SparseMatch` (DynaST) and
+`FactoredMatch` (MSCA). All answer the same questions, and no viewer or metric asks which of them it holds.
+
+Positions are numbered row by row: index = y · width + x. Points are (x, y) in cells of the key grid, the first cell's centre being
+(0.5, 0.5). A row need not sum to one: what is missing (1 − mass) is the part of the look that the exemplar does not give.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from exemplar_lab.grid import cell_centres
+
+_CHUNK = 2**22
+"""Weights that a row-by-row pass may hold at once (16 MB of float32), so that no viewer ever makes a q × k matrix."""
+
+
+class Correspondence(Protocol):
+    """What every match answers. q = h·w of the query grid (target), k = h·w of the key grid (exemplar)."""
+
+    query_size: tuple[int, int]
+    key_size: tuple[int, int]
+
+    def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
+        """The weights with which the target positions `query` look at every exemplar position."""
+        ...
+
+    def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
+        """The weights with which every target position looks at the exemplar positions `key`: who uses this pixel."""
+        ...
+
+    def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
+        """Carry anything that lives on the exemplar (colours, labels, coordinates) to the target: W · value."""
+        ...
+
+    def mass(self) -> Float[Tensor, "b hq wq"]:
+        """The sum of every row; 1 where nothing was lost."""
+        ...
+
+    def argmax(self) -> Int[Tensor, "b hq wq"]:
+        """The exemplar position with the largest weight, as an index."""
+        ...
+
+    def xy(self, radius: float | None = 1.5) -> Float[Tensor, "b 2 hq wq"]:
+        """The exemplar point (x, y) each target position looks at, to a fraction of a cell."""
+        ...
+
+    def entropy(self) -> Float[Tensor, "b hq wq"]:
+        """How undecided each row is, in nats, after its mass is scaled to one."""
+        ...
+
+    def transfer_labels(self, label: Int[Tensor, "b hk wk"], classes: int) -> Int[Tensor, "b hq wq"]:
+        """The exemplar's label map carried to the target: the class that gathers most weight."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Match:
+    """The answers that follow from `rows` and `warp` alone, computed a few rows at a time."""
+
+    query_size: tuple[int, int]
+    key_size: tuple[int, int]
+
+    @property
+    def batch(self) -> int:
+        return next(v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)).shape[0]
+
+    def _map_rows(self, answer: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`answer(rows, query)`, shape b n …, for all queries in order, joined along n."""
+        return torch.cat([answer(self.rows(query), query) for query in self._chunks()], dim=1)
+
+    def _chunks(self) -> Iterator[Tensor]:
+        queries = self.query_size[0] * self.query_size[1]
+        keys = self.key_size[0] * self.key_size[1]
+        return torch.arange(queries, device=self._device).split(max(1, _CHUNK // (self.batch * keys)))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)).device
+
+    def _on_query_grid(self, per_query: Tensor) -> Tensor:
+        """b q … -> b … hq wq"""
+        return per_query.movedim(1, -1).unflatten(-1, self.query_size)
+
+    def _flat(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b k c"]:
+        if tuple(value.shape[-2:]) != self.key_size:
+            raise ValueError(
+                f"got a value of size {tuple(value.shape[-2:])}, expected the key grid {self.key_size}: resize the value to the "
+                "grid of the match first, for example with torch.nn.functional.interpolate(value, match.key_size, mode='area')"
+            )
+        return value.flatten(2).transpose(1, 2)
+
+    def to(self, device: torch.device | str) -> Self:
+        return self._map_tensors(lambda tensor: tensor.to(device))
+
+    def detach(self) -> Self:
+        return self._map_tensors(Tensor.detach)
+
+    def __getitem__(self, which: slice | Tensor | list[int]) -> Self:
+        """The samples `which` of the batch."""
+        if isinstance(which, int):
+            raise TypeError(f"got the integer {which}, expected a slice or a list: use [{which}:{which + 1}]")
+        return self._map_tensors(lambda tensor: tensor[which])
+
+    def _map_tensors(self, function) -> Self:
+        return replace(
+            self, **{f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        )
+
+    def argmax(self) -> Int[Tensor, "b hq wq"]:
+        return self._on_query_grid(self._map_rows(lambda rows, _: rows.argmax(-1)))
+
+    def xy(self, radius: float | None = 1.5) -> Float[Tensor, "b 2 hq wq"]:
+        """The expected exemplar point within `radius` cells of the argmax (None: of the whole row), in cells of the key grid.
+
+        The whole-row expectation of a row with two peaks lies between them, where neither looks; the window keeps to one peak.
+        """
+
+        def expectation(rows: Tensor, _) -> Tensor:
+            centres = cell_centres(self.key_size, device=rows.device, dtype=rows.dtype)
+            if radius is not None:
+                peak = centres[rows.argmax(-1)]
+                near = (peak[:, :, None] - centres).abs().amax(-1) <= radius
+                rows = rows * near
+            return rows @ centres / rows.sum(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+
+        return self._on_query_grid(self._map_rows(expectation))
+
+    def entropy(self) -> Float[Tensor, "b hq wq"]:
+        def of_rows(rows: Tensor, _) -> Tensor:
+            return torch.special.entr(rows / rows.sum(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)).sum(-1)
+
+        return self._on_query_grid(self._map_rows(of_rows))
+
+    def transfer_labels(self, label: Int[Tensor, "b hk wk"], classes: int) -> Int[Tensor, "b hq wq"]:
+        if label.min() < 0 or label.max() >= classes:
+            raise ValueError(
+                f"got labels from {int(label.min())} to {int(label.max())}, expected 0 … {classes - 1}: "
+                "shift them, or raise `classes`"
+            )
+        votes = F.one_hot(label.long(), classes).movedim(-1, 1).to(torch.get_default_dtype())
+        return self.warp(votes).argmax(1)
+
+    def dense(self) -> "DenseMatch":
+        """The same correspondence with every weight written out; q × k floats per sample."""
+        return DenseMatch(self.query_size, self.key_size, self._map_rows(lambda rows, _: rows))
+
+
+@dataclass(frozen=True)
+class DenseMatch(_Match):
+    """All weights, b q k: CoCosNet Eq. (4), and MATEBIT with its negatives cut."""
+
+    weight: Float[Tensor, "b q k"]
+
+    def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
+        return self.weight[:, query]
+
+    def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
+        return self.weight[:, :, key].transpose(1, 2)
+
+    def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
+        return self._on_query_grid(self.weight @ self._flat(value).to(self.weight.dtype))
+
+    def mass(self) -> Float[Tensor, "b hq wq"]:
+        return self._on_query_grid(self.weight.sum(-1))
+
+
+@dataclass(frozen=True)
+class SparseMatch(_Match):
+    """t candidates per query (DynaST): `index` says which exemplar positions, `weight` how much of each.
+
+    A position may stand several times in a row; its weights add up.
+    """
+
+    index: Int[Tensor, "b q t"]
+    weight: Float[Tensor, "b q t"]
+
+    def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
+        empty = self.weight.new_zeros(self.batch, len(query), self.key_size[0] * self.key_size[1])
+        return empty.scatter_add(2, self.index[:, query], self.weight[:, query])
+
+    def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
+        return torch.stack([(self.weight * (self.index == one)).sum(-1) for one in key], dim=1)
+
+    def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
+        flat = self._flat(value).to(self.weight.dtype)
+        keys = flat.shape[1]
+        start = torch.arange(self.batch, device=self.index.device).mul(keys)[:, None, None]
+        gathered = F.embedding_bag(
+            (self.index + start).flatten(0, 1), flat.flatten(0, 1), per_sample_weights=self.weight.flatten(0, 1), mode="sum"
+        )
+        return self._on_query_grid(gathered.unflatten(0, (self.batch, -1)))
+
+    def mass(self) -> Float[Tensor, "b hq wq"]:
+        return self._on_query_grid(self.weight.sum(-1))
+
+
+@dataclass(frozen=True)
+class FactoredMatch(_Match):
+    """A matrix of rank r, W = query_factor · diag(gate) · key_factor (MSCA): r regions, each gathered, gated and given out again."""
+
+    query_factor: Float[Tensor, "b q r"]
+    gate: Float[Tensor, "b r"]
+    key_factor: Float[Tensor, "b r k"]
+
+    def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
+        return (self.query_factor[:, query] * self.gate[:, None]) @ self.key_factor
+
+    def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
+        return ((self.query_factor * self.gate[:, None]) @ self.key_factor[:, :, key]).transpose(1, 2)
+
+    def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
+        regions = self.gate[..., None] * (self.key_factor @ self._flat(value).to(self.key_factor.dtype))
+        return self._on_query_grid(self.query_factor @ regions)
+
+    def mass(self) -> Float[Tensor, "b hq wq"]:
+        of_region = self.gate * self.key_factor.sum(-1)
+        return self._on_query_grid((self.query_factor @ of_region[..., None]).squeeze(-1))

@@ -1,0 +1,48 @@
+"""The four papers: citation key, title, link. Docstrings cite them as `Eq. (4) of [CoCosNet]`."""
+
+from typing import NamedTuple
+
+
+class Paper(NamedTuple):
+    key: str
+    title: str
+    authors: str
+    year: int
+    link: str
+    equations: int
+
+
+PAPERS = {
+    "cocosnet": Paper(
+        "CoCosNet",
+        "Cross-domain Correspondence Learning for Exemplar-based Image Translation",
+        "Zhang, Zhang, Chen, Yuan, Wen",
+        2020,
+        "https://arxiv.org/abs/2004.05571",
+        14,
+    ),
+    "dynast": Paper(
+        "DynaST",
+        "DynaST: Dynamic Sparse Transformer for Exemplar-Guided Image Generation",
+        "Liu, Ye, Ren, Wang",
+        2022,
+        "https://arxiv.org/abs/2207.06124",
+        17,
+    ),
+    "matebit": Paper(
+        "MATEBIT",
+        "Masked and Adaptive Transformer for Exemplar Based Image Translation",
+        "Jiang, Gao, Ma, Lin, Wang, Xu",
+        2023,
+        "https://arxiv.org/abs/2303.17123",
+        14,
+    ),
+    "msca": Paper(
+        "MSCA",
+        "Semantic Image Synthesis via Masked Spatial-Channel Attention",
+        "see the paper",
+        2021,
+        "",
+        12,
+    ),
+}
