@@ -1,27 +1,31 @@
-"""The one idea of the package: for every target position, a row of weights over exemplar positions says where its look comes from.
+"""The one idea of the package: for every target position, a row of weights over exemplar positions says whence its look.
 
 The four papers store the rows in three ways, hence three records: `DenseMatch` (CoCosNet, MATEBIT), `SparseMatch` (DynaST) and
 `FactoredMatch` (MSCA). All answer the same questions, and no viewer or metric asks which of them it holds.
 
-Positions are numbered row by row: index = y · width + x. Points are (x, y) in cells of the key grid, the first cell's centre being
-(0.5, 0.5). A row need not sum to one: what is missing (1 − mass) is the part of the look that the exemplar does not give.
+Positions are numbered row by row: index = y · width + x. Points are (x, y) in cells of the key grid, the first cell's centre
+being (0.5, 0.5). A row need not sum to one: what is missing (1 − mass) is the part of the look that the exemplar does not give.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.grid import cell_centres
+from exemplar_lab.grid import cell_centres, index_to_xy
+
+Match = TypeVar("Match", bound="_Match")
+"""The kind of record one has; typing.Self would say it better, but the run-time check of annotations refuses it in methods."""
 
 _CHUNK = 2**22
 """Weights that a row-by-row pass may hold at once (16 MB of float32), so that no viewer ever makes a q × k matrix."""
 
 
+@runtime_checkable
 class Correspondence(Protocol):
     """What every match answers. q = h·w of the query grid (target), k = h·w of the key grid (exemplar)."""
 
@@ -61,6 +65,15 @@ class Correspondence(Protocol):
         ...
 
 
+def _tiny(like: Tensor) -> float:
+    return torch.finfo(like.dtype).tiny
+
+
+def _normalised(weight: Tensor) -> Tensor:
+    """Rows scaled to sum to one; a row without any weight stays zero."""
+    return weight / weight.sum(-1, keepdim=True).clamp_min(_tiny(weight))
+
+
 @dataclass(frozen=True)
 class _Match:
     """The answers that follow from `rows` and `warp` alone, computed a few rows at a time."""
@@ -76,7 +89,7 @@ class _Match:
         """`answer(rows, query)`, shape b n …, for all queries in order, joined along n."""
         return torch.cat([answer(self.rows(query), query) for query in self._chunks()], dim=1)
 
-    def _chunks(self) -> Iterator[Tensor]:
+    def _chunks(self) -> tuple[Tensor, ...]:
         queries = self.query_size[0] * self.query_size[1]
         keys = self.key_size[0] * self.key_size[1]
         return torch.arange(queries, device=self._device).split(max(1, _CHUNK // (self.batch * keys)))
@@ -85,6 +98,10 @@ class _Match:
     def _device(self) -> torch.device:
         return next(v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)).device
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor) and v.is_floating_point()).dtype
+
     def _on_query_grid(self, per_query: Tensor) -> Tensor:
         """b q … -> b … hq wq"""
         return per_query.movedim(1, -1).unflatten(-1, self.query_size)
@@ -92,27 +109,25 @@ class _Match:
     def _flat(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b k c"]:
         if tuple(value.shape[-2:]) != self.key_size:
             raise ValueError(
-                f"got a value of size {tuple(value.shape[-2:])}, expected the key grid {self.key_size}: resize the value to the "
-                "grid of the match first, for example with torch.nn.functional.interpolate(value, match.key_size, mode='area')"
+                f"got a value of size {tuple(value.shape[-2:])}, expected the key grid {self.key_size}: resize the value to "
+                "the grid of the match first, for example with torch.nn.functional.interpolate(value, match.key_size, mode='area')"
             )
         return value.flatten(2).transpose(1, 2)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Match, device: torch.device | str) -> Match:
         return self._map_tensors(lambda tensor: tensor.to(device))
 
-    def detach(self) -> Self:
+    def detach(self: Match) -> Match:
         return self._map_tensors(Tensor.detach)
 
-    def __getitem__(self, which: slice | Tensor | list[int]) -> Self:
+    def __getitem__(self: Match, which: slice | Tensor | list[int]) -> Match:
         """The samples `which` of the batch."""
         if isinstance(which, int):
             raise TypeError(f"got the integer {which}, expected a slice or a list: use [{which}:{which + 1}]")
         return self._map_tensors(lambda tensor: tensor[which])
 
-    def _map_tensors(self, function) -> Self:
-        return replace(
-            self, **{f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        )
+    def _map_tensors(self: Match, function: Callable[[Tensor], Tensor]) -> Match:
+        return replace(self, **{f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)})
 
     def argmax(self) -> Int[Tensor, "b hq wq"]:
         return self._on_query_grid(self._map_rows(lambda rows, _: rows.argmax(-1)))
@@ -121,21 +136,24 @@ class _Match:
         """The expected exemplar point within `radius` cells of the argmax (None: of the whole row), in cells of the key grid.
 
         The whole-row expectation of a row with two peaks lies between them, where neither looks; the window keeps to one peak.
+        A row without any weight looks nowhere and answers (0, 0), the corner where no cell has its centre.
         """
+
+        if radius is None:
+            centres = cell_centres(self.key_size, device=self._device, dtype=self._dtype).T.unflatten(1, self.key_size)
+            return self.warp(centres.expand(self.batch, -1, -1, -1)) / self.mass()[:, None].clamp_min(_tiny(centres))
 
         def expectation(rows: Tensor, _) -> Tensor:
             centres = cell_centres(self.key_size, device=rows.device, dtype=rows.dtype)
-            if radius is not None:
-                peak = centres[rows.argmax(-1)]
-                near = (peak[:, :, None] - centres).abs().amax(-1) <= radius
-                rows = rows * near
-            return rows @ centres / rows.sum(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+            peak = centres[rows.argmax(-1)]
+            near = rows * ((peak[:, :, None] - centres).abs().amax(-1) <= radius)
+            return near @ centres / near.sum(-1, keepdim=True).clamp_min(_tiny(rows))
 
         return self._on_query_grid(self._map_rows(expectation))
 
     def entropy(self) -> Float[Tensor, "b hq wq"]:
         def of_rows(rows: Tensor, _) -> Tensor:
-            return torch.special.entr(rows / rows.sum(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)).sum(-1)
+            return torch.special.entr(_normalised(rows)).sum(-1)
 
         return self._on_query_grid(self._map_rows(of_rows))
 
@@ -187,7 +205,11 @@ class SparseMatch(_Match):
         return empty.scatter_add(2, self.index[:, query], self.weight[:, query])
 
     def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
-        return torch.stack([(self.weight * (self.index == one)).sum(-1) for one in key], dim=1)
+        asked, which = key.unique(return_inverse=True)
+        place = torch.full((self.key_size[0] * self.key_size[1],), len(asked), device=self._device)
+        place[asked] = torch.arange(len(asked), device=self._device)
+        column = self.weight.new_zeros(*self.index.shape[:2], len(asked) + 1).scatter_add(2, place[self.index], self.weight)
+        return column[..., which].transpose(1, 2)
 
     def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
         flat = self._flat(value).to(self.weight.dtype)
@@ -200,6 +222,27 @@ class SparseMatch(_Match):
 
     def mass(self) -> Float[Tensor, "b hq wq"]:
         return self._on_query_grid(self.weight.sum(-1))
+
+    def argmax(self) -> Int[Tensor, "b hq wq"]:
+        index, weight = self._merged()
+        return self._on_query_grid(index.gather(-1, weight.argmax(-1, keepdim=True)).squeeze(-1))
+
+    def xy(self, radius: float | None = 1.5) -> Float[Tensor, "b 2 hq wq"]:
+        if radius is None:
+            return super().xy(None)
+        centres = index_to_xy(self.index, self.key_size).to(self.weight.dtype)
+        peak = index_to_xy(self.argmax().flatten(1), self.key_size)[:, :, None]
+        near = self.weight * ((centres - peak).abs().amax(-1) <= radius)
+        return self._on_query_grid((_normalised(near)[..., None] * centres).sum(2))
+
+    def entropy(self) -> Float[Tensor, "b hq wq"]:
+        return self._on_query_grid(torch.special.entr(_normalised(self._merged()[1])).sum(-1))
+
+    def _merged(self) -> tuple[Int[Tensor, "b q t"], Float[Tensor, "b q t"]]:
+        """The candidates in rising order, the weights of equal ones summed in the first of them and zero in the others."""
+        index, order = self.index.sort(dim=-1)
+        first = torch.searchsorted(index, index)
+        return index, torch.zeros_like(self.weight).scatter_add(-1, first, self.weight.gather(-1, order))
 
 
 @dataclass(frozen=True)

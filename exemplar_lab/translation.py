@@ -1,11 +1,12 @@
 """The nouns that flow through the package: a `Batch` goes in, a `Translation` comes out.
 
-Conventions, everywhere: images are float in [0, 1], axes `b c h w`. Points are (x, y) in pixels of the image they lie in, and the
-centre of the first pixel is (0.5, 0.5), so that a point keeps its meaning when multiplied by a change of resolution.
+Conventions, everywhere: images are float in [0, 1], axes `b c h w`. Points are (x, y) in pixels of the image they lie in, and
+the centre of the first pixel is (0.5, 0.5), so that a point keeps its meaning when multiplied by a change of resolution.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,11 +14,14 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
 
+Record = TypeVar("Record", bound="_Tensors")
+"""The kind of record one has; typing.Self would say it better, but the run-time check of annotations refuses it in methods."""
+
 
 class _Tensors:
     """What records of tensors share: move, cut, and join along the batch axis."""
 
-    def map(self, function) -> Self:
+    def map(self: Record, function: Callable[[Tensor], Tensor]) -> Record:
         """The same record with `function` applied to every tensor, in nested records too; None stays None."""
         changed = {}
         for field in fields(self):
@@ -28,17 +32,14 @@ class _Tensors:
                 changed[field.name] = value.map(function)
         return replace(self, **changed)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Record, device: torch.device | str) -> Record:
         return self.map(lambda tensor: tensor.to(device))
 
-    def __getitem__(self, which: slice | Tensor | list[int]) -> Self:
+    def __getitem__(self: Record, which: slice | Tensor | list[int]) -> Record:
         """The samples `which` of the batch; an integer is refused because it would drop the batch axis."""
         if isinstance(which, int):
             raise TypeError(f"got the integer {which}, expected a slice or a list: use [{which}:{which + 1}]")
         return self.map(lambda tensor: tensor[which])
-
-
-Record = TypeVar("Record", bound=_Tensors)
 
 
 def concatenate(records: list[Record]) -> Record:
@@ -61,7 +62,7 @@ class Truth(_Tensors):
     flow: exemplar (x, y) in exemplar pixels; NaN where the target pixel has no counterpart at all (background).
     visible: the counterpart lies inside the exemplar and is not hidden there.
     count: exemplar pixels that one target pixel covers, visible · |det ∂flow|: 0.25 when the exemplar is half the size.
-    match_set: all equally right answers, the first being `flow` (identically textured left and right parts); NaN where there is none.
+    match_set: all equally right answers, the first being `flow` (identically textured left and right parts); NaN where none.
     albedo: colour before light. part: −1 is background. uv: position on the part, along and across it.
     keypoints: OpenPose-18 (x, y) in pixels.
     """
@@ -87,8 +88,8 @@ class Batch(_Tensors):
     condition: the structure (pose, edges, labels) of the target, in [0, 1].
     target: the image that belongs to `condition`; losses and metrics see it, a model never does.
     exemplar, exemplar_condition: the image that gives the look, and its own structure.
-    paired: True where `target` is the right answer for this exemplar (same identity, or a warp of the target), so that Eq. (8) of
-        [CoCosNet] may ask for it.
+    paired: True where `target` is the right answer for this exemplar (same identity, or a warp of the target), so that Eq. (8)
+        of [CoCosNet] may ask for it.
     """
 
     condition: Float[Tensor, "b cc h w"]
@@ -102,6 +103,7 @@ class Batch(_Tensors):
         return self.target.shape[0]
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where batches come from: sample i is the same whoever asks, in whatever batch, process or order.
 
@@ -131,6 +133,7 @@ class Translation:
     features: dict[str, Tensor] | None = None
 
 
+@runtime_checkable
 class Translator(Protocol):
     """A model: structure and exemplar in, `Translation` out."""
 
