@@ -1,4 +1,4 @@
-"""The one idea of the package: for every target position, a row of weights over exemplar positions says whence its look.
+"""The one idea of the package: for every target position, a row of weights over the exemplar says where its look comes from.
 
 The four papers store the rows in three ways, hence three records: `DenseMatch` (CoCosNet, MATEBIT), `SparseMatch` (DynaST) and
 `FactoredMatch` (MSCA). All answer the same questions, and no viewer or metric asks which of them it holds.
@@ -109,8 +109,8 @@ class _Match:
     def _flat(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b k c"]:
         if tuple(value.shape[-2:]) != self.key_size:
             raise ValueError(
-                f"got a value of size {tuple(value.shape[-2:])}, expected the key grid {self.key_size}: resize the value to "
-                "the grid of the match first, for example with torch.nn.functional.interpolate(value, match.key_size, mode='area')"
+                f"got a value of size {tuple(value.shape[-2:])}, expected the key grid {self.key_size}: resize it to "
+                "the grid of the match first, e.g. torch.nn.functional.interpolate(value, match.key_size, mode='area')"
             )
         return value.flatten(2).transpose(1, 2)
 
@@ -241,13 +241,14 @@ class SparseMatch(_Match):
     def _merged(self) -> tuple[Int[Tensor, "b q t"], Float[Tensor, "b q t"]]:
         """The candidates in rising order, the weights of equal ones summed in the first of them and zero in the others."""
         index, order = self.index.sort(dim=-1)
+        index = index.contiguous()
         first = torch.searchsorted(index, index)
         return index, torch.zeros_like(self.weight).scatter_add(-1, first, self.weight.gather(-1, order))
 
 
 @dataclass(frozen=True)
 class FactoredMatch(_Match):
-    """A matrix of rank r, W = query_factor · diag(gate) · key_factor (MSCA): r regions, each gathered, gated and given out again."""
+    """A matrix of rank r, W = query_factor · diag(gate) · key_factor (MSCA): r regions are gathered, gated and given out."""
 
     query_factor: Float[Tensor, "b q r"]
     gate: Float[Tensor, "b r"]

@@ -1,0 +1,94 @@
+"""The truth of pixels brought to the cells of a match, and matches that mark the ends of the scale: oracle, copy, random."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from exemplar_lab.correspondence import SparseMatch
+from exemplar_lab.grid import cell_centres, xy_to_index
+from exemplar_lab.translation import Truth
+
+
+@dataclass(frozen=True)
+class CellTruth:
+    """Where each cell of the query grid came from.
+
+    points: the s equally right answers (x, y) in exemplar pixels, the true flow first; NaN where there is none.
+    visible: the cell has a counterpart that can be seen; metrics count these cells only.
+    no_match: not one pixel of the cell has a visible counterpart. Cells between the two are counted nowhere.
+    count: exemplar pixels that one target pixel of the cell covers; 0 outside `visible`.
+    image_size: of target and exemplar, in pixels.
+    """
+
+    points: Float[Tensor, "b s 2 hq wq"]
+    visible: Bool[Tensor, "b hq wq"]
+    no_match: Bool[Tensor, "b hq wq"]
+    count: Float[Tensor, "b hq wq"]
+    image_size: tuple[int, int]
+
+
+def truth_of_cells(truth: Truth, query_size: tuple[int, int]) -> CellTruth:
+    """The mean of the true flow over the visible pixels of the part that fills most of the cell.
+
+    A mean over two parts would point between them, where neither came from. A cell is visible when that one part, seen in the
+    exemplar too, fills at least half of it; so the mean of its flow stays within half a cell of the flow of the cell's centre.
+    """
+    height, width = truth.flow.shape[-2:]
+    if height % query_size[0] or width % query_size[1]:
+        raise ValueError(
+            f"got images of {height} × {width} pixels and a query grid of {query_size[0]} × {query_size[1]} cells, expected a "
+            "whole number of pixels in each cell: resize the batch before it is matched"
+        )
+    cell = height // query_size[0], width // query_size[1]
+
+    def mean(of_pixels: Tensor) -> Tensor:
+        return F.avg_pool2d(of_pixels, cell)
+
+    part = torch.zeros_like(truth.visible, dtype=torch.long) if truth.target_part is None else truth.target_part.long() + 1
+    votes = F.one_hot(part, int(part.max()) + 1).movedim(-1, 1) * truth.visible[:, None]
+    share, winner = mean(votes.to(truth.flow.dtype)).max(1)
+    of_winner = truth.visible & (part == winner.repeat_interleave(cell[0], 1).repeat_interleave(cell[1], 2))
+
+    answers = truth.flow[:, None] if truth.match_set is None else truth.match_set
+    counted = of_winner[:, None] & answers.isfinite().all(2)
+    total = mean((answers.nan_to_num() * counted[:, :, None]).flatten(1, 2)).unflatten(1, answers.shape[1:3])
+    points = total / mean(counted.to(answers.dtype))[:, :, None]
+
+    visible = share >= 0.5 - 1e-6
+    count = torch.ones_like(share) if truth.count is None else mean((truth.count * of_winner)[:, None])[:, 0] / share
+    return CellTruth(points, visible, share == 0, count.nan_to_num() * visible, (height, width))
+
+
+def oracle_match(truth: Truth, query_size: tuple[int, int], key_size: tuple[int, int], nearest: bool = False) -> SparseMatch:
+    """The best that a match on these grids can say: the true point as weights on its four neighbours.
+
+    `nearest` puts all on the nearest cell and so shows the floor of every method that ends in an index: 0.383 of a cell on average.
+    Cells without a visible counterpart have no weight at all.
+    """
+    cells = truth_of_cells(truth, query_size)
+    scale = torch.tensor([key_size[1] / cells.image_size[1], key_size[0] / cells.image_size[0]]).to(cells.points)
+    point = cells.points[:, 0].flatten(2).transpose(1, 2).nan_to_num() * scale
+    visible = cells.visible.flatten(1)[..., None]
+    if nearest:
+        return SparseMatch(query_size, key_size, xy_to_index(point, key_size)[..., None], visible.to(point.dtype))
+    first = (point - 0.5).floor() + 0.5
+    corners = first[:, :, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]).to(point)
+    weight = (1 - (point[:, :, None] - corners).abs()).prod(-1)
+    return SparseMatch(query_size, key_size, xy_to_index(corners, key_size), weight * visible)
+
+
+def copy_match(batch: int, query_size: tuple[int, int], key_size: tuple[int, int]) -> SparseMatch:
+    """Every position looks at the same place of the exemplar: what one gets without matching."""
+    scale = torch.tensor([key_size[1] / query_size[1], key_size[0] / query_size[0]])
+    index = xy_to_index(cell_centres(query_size) * scale, key_size)[None, :, None].expand(batch, -1, -1)
+    return SparseMatch(query_size, key_size, index, torch.ones(index.shape))
+
+
+def random_match(batch: int, query_size: tuple[int, int], key_size: tuple[int, int], seed: int = 0) -> SparseMatch:
+    """Every position looks at one exemplar position, drawn from all with equal chance."""
+    shape = batch, query_size[0] * query_size[1], 1
+    index = torch.randint(key_size[0] * key_size[1], shape, generator=torch.Generator().manual_seed(seed))
+    return SparseMatch(query_size, key_size, index, torch.ones(shape))

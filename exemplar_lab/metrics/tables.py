@@ -1,0 +1,67 @@
+"""From numbers per image to the mean with its 95 % interval, and to a table that a terminal can show."""
+
+import math
+
+import torch
+from torch import Tensor
+
+SHOWN = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint", "warp_l1", "warp_l1_ratio", "warp_psnr", "warp_ssim")
+
+
+def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, dict[str, float]]:
+    """{name: {"mean", "half_width"}} over all images of all batches, ready for JSON.
+
+    The half width is that of the 95 % interval when images are drawn again with replacement (`draws` times, always the same
+    draws); NaN values, of images without the cells in question, are left out. Two kinds of number are added:
+    `… per point`: PCK averaged over cells rather than images, as some papers print it;
+    `…_ratio`: the error of the warp over that of the unwarped exemplar, a ratio of means.
+    """
+    per_image = {name: torch.cat([batch[name] for batch in batches]).double().cpu() for name in batches[0]}
+    images = len(next(iter(per_image.values())))
+    again = torch.randint(images, (draws, images), generator=torch.Generator().manual_seed(0))
+    ones = torch.ones(images, dtype=torch.float64)
+    weighted = {name: (value, ones) for name, value in per_image.items()}
+    if "cells" in per_image:
+        weighted |= {f"{name} per point": (value, per_image["cells"]) for name, value in per_image.items() if "pck" in name}
+    summary = {
+        name: _with_interval(_mean(value, weight), _mean(value[again], weight[again]))
+        for name, (value, weight) in weighted.items()
+    }
+    for warp, copy in (("warp_l1", "copy_l1"), ("albedo_l1", "copy_albedo_l1")):
+        if warp in per_image and copy in per_image:
+            ratio, drawn = (
+                _mean(per_image[warp][i], ones[i]) / _mean(per_image[copy][i], ones[i]) for i in (slice(None), again)
+            )
+            summary[f"{warp}_ratio"] = _with_interval(ratio, drawn)
+    return summary
+
+
+def table(rows: dict[str, dict[str, dict[str, float]]], columns: tuple[str, ...] = SHOWN) -> str:
+    """One line per row name, one column per number, `mean ±half width`; columns that no row has are left out."""
+    columns = tuple(column for column in columns if any(column in row for row in rows.values()))
+    lines = [["", *columns]] + [[name, *(_written(row.get(column)) for column in columns)] for name, row in rows.items()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
+
+
+def _mean(value: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over the last axis, leaving NaN out."""
+    known = value.isfinite()
+    return torch.where(known, value * weight, 0).sum(-1) / torch.where(known, weight, 0).sum(-1)
+
+
+def _with_interval(mean: Tensor, drawn: Tensor) -> dict[str, float]:
+    drawn = drawn[drawn.isfinite()]
+    low, high = drawn.quantile(drawn.new_tensor([0.025, 0.975])).tolist() if len(drawn) else (math.nan, math.nan)
+    return {"mean": mean.item(), "half_width": (high - low) / 2}
+
+
+def _written(number: dict[str, float] | None) -> str:
+    if number is None or math.isnan(number["mean"]):
+        return "–"
+    digits = 3 if abs(number["mean"]) < 10 else 1
+    return f"{number['mean']:.{digits}f} ±{number['half_width']:.{digits}f}"
