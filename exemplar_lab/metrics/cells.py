@@ -65,7 +65,7 @@ def truth_of_cells(truth: Truth, query_size: tuple[int, int]) -> CellTruth:
 def oracle_match(truth: Truth, query_size: tuple[int, int], key_size: tuple[int, int], nearest: bool = False) -> SparseMatch:
     """The best that a match on these grids can say: the true point as weights on its four neighbours.
 
-    `nearest` puts all on the nearest cell and so shows the floor of every method that ends in an index: 0.383 of a cell on average.
+    `nearest` puts all on the nearest cell and so shows the floor of all that ends in an index: 0.383 of a cell on average.
     Cells without a visible counterpart have no weight at all.
     """
     cells = truth_of_cells(truth, query_size)
