@@ -64,4 +64,5 @@ def _written(number: dict[str, float] | None) -> str:
     if number is None or math.isnan(number["mean"]):
         return "–"
     digits = 3 if abs(number["mean"]) < 10 else 1
-    return f"{number['mean']:.{digits}f} ±{number['half_width']:.{digits}f}"
+    mean, half_width = (f"{number[key]:.{digits}f}" for key in ("mean", "half_width"))
+    return f"{mean} ±{half_width}" if number["half_width"] > 0 else mean

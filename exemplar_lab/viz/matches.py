@@ -1,0 +1,226 @@
+"""What a match says, drawn: rows, columns, points, the whole matrix, the whole field.
+
+All functions draw one sample of the batch and ask the match only what `Correspondence` answers. Positions are indices of the
+query or key grid; images may have any resolution of the same shape.
+"""
+
+import matplotlib
+import numpy as np
+import torch
+from jaxtyping import Float
+from kornia.color import lab_to_rgb
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from exemplar_lab.correspondence import Correspondence
+from exemplar_lab.grid import index_to_xy, sample_at
+from exemplar_lab.translation import Truth
+from exemplar_lab.viz.style import COLOURS, FAINT, PAGE, as_rgb, headline, mark, picture_axes, ring, show_image, styled
+
+_HEAT = "inferno"
+
+
+@styled
+def row_heatmaps(
+    match: Correspondence,
+    target: Float[Tensor, "b 3 h w"],
+    exemplar: Float[Tensor, "b 3 h w"],
+    query: list[int],
+    truth: Truth | None = None,
+    sample: int = 0,
+    title: str | None = None,
+) -> Figure:
+    """Where do these target positions look? The row of each `query`, as heat over the exemplar; a ring is the true point."""
+    rows = match[sample : sample + 1].rows(torch.tensor(query, device=target.device))[0]
+    true = None if truth is None else _true_points(truth, match.query_size, query, sample)
+    return _heatmaps(target[sample], exemplar[sample], match.query_size, match.key_size, query, rows, true, title, "target")
+
+
+@styled
+def column_heatmaps(
+    match: Correspondence,
+    target: Float[Tensor, "b 3 h w"],
+    exemplar: Float[Tensor, "b 3 h w"],
+    key: list[int],
+    sample: int = 0,
+    title: str | None = None,
+) -> Figure:
+    """Who uses these exemplar positions? The column of each `key`, as heat over the target."""
+    columns = match[sample : sample + 1].columns(torch.tensor(key, device=target.device))[0]
+    return _heatmaps(exemplar[sample], target[sample], match.key_size, match.query_size, key, columns, None, title, "exemplar")
+
+
+def _heatmaps(marked, painted, from_size, to_size, index, weights, true, title, name) -> Figure:
+    """The marked picture large at the left, one heat map per index at the right, in one line or two."""
+    lines = 1 if len(index) < 4 else 2
+    columns = -(-len(index) // lines)
+    aspect, words, bar, head = marked.shape[1] / marked.shape[2], 0.48, 0.65, 0.3 if title else 0.0
+    width = min(2.2, (PAGE - bar - lines * words) / (columns + lines))
+    height = lines * (width * aspect + words)
+    large = (height - 0.25) / aspect
+    figure = Figure(figsize=(large + columns * width + bar, height + head))
+    if title:
+        headline(figure, title)
+    grid = figure.add_gridspec(lines, columns + 1, width_ratios=[large] + [width] * columns)
+    left = figure.add_subplot(grid[:, 0])
+    show_image(left, marked, name)
+    scale = marked.shape[2] / from_size[1]
+    ground = _in_the_dark(painted)
+    maps = []
+    for number, (place, weight) in enumerate(zip(index, weights, strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        mark(left, *(index_to_xy(torch.tensor(place), from_size) * scale).tolist(), colour, str(number + 1))
+        axis = figure.add_subplot(grid[number // columns, number % columns + 1])
+        maps.append(axis)
+        show_image(axis, _with_heat(ground, weight.detach().cpu().unflatten(0, to_size)))
+        badge = {"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "white"}
+        axis.text(0.04, 0.96, str(number + 1), transform=axis.transAxes, ha="left", va="top", color="white",
+                  fontweight="bold", bbox=badge)  # fmt: skip
+        share = (weight / weight.sum().clamp_min(1e-12)).double()
+        reach = torch.special.entr(share).sum().exp().item() if weight.sum() > 0 else 0
+        axis.set_title(
+            f"sum {weight.sum():.2f}, peak {weight.max():.2g}\nspread over {reach:.0f} cells",
+            fontsize=7.5, color=FAINT, linespacing=1.3, y=-0.04, va="top",
+        )  # fmt: skip
+        if true is not None and true[number].isfinite().all():
+            ring(axis, *true[number].tolist())
+    heat = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), _HEAT)
+    figure.colorbar(heat, ax=maps, shrink=0.8, pad=0.02, aspect=30, label="weight / largest weight")
+    return figure
+
+
+@styled
+def sparse_links(
+    match: Correspondence,
+    target: Float[Tensor, "b 3 h w"],
+    exemplar: Float[Tensor, "b 3 h w"],
+    query: list[int],
+    truth: Truth | None = None,
+    sample: int = 0,
+    title: str | None = None,
+) -> Figure:
+    """Fig. 8 of [CoCosNet]: points of the target and, in the same colour, the point of the exemplar that each looks at most."""
+    figure, axes = picture_axes(1, 2, target.shape[2] / target.shape[3], title, width=3.4)
+    show_image(axes[0, 0], target[sample], "target")
+    show_image(axes[0, 1], exemplar[sample], "exemplar" + ("" if truth is None else "   (ring: true point)"))
+    start = index_to_xy(torch.tensor(query), match.query_size) * (target.shape[3] / match.query_size[1])
+    end = match[sample : sample + 1].xy()[0].flatten(1).T[query].detach().cpu() * (exemplar.shape[3] / match.key_size[1])
+    true = None if truth is None else _true_points(truth, match.query_size, query, sample)
+    for number, (from_point, to_point) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        mark(axes[0, 0], *from_point, colour, str(number + 1))
+        mark(axes[0, 1], *to_point, colour, str(number + 1))
+        if true is not None and true[number].isfinite().all():
+            point = true[number].tolist()
+            axes[0, 1].plot([to_point[0], point[0]], [to_point[1], point[1]], color=colour, lw=1.4, zorder=4)
+            ring(axes[0, 1], *point)
+    return figure
+
+
+@styled
+def matrix_view(
+    matches: dict[str, Correspondence], sample: int = 0, cells: int = 256, lowest: float = 1e-4, title: str | None = None
+) -> Figure:
+    """The q × k weights as a picture, the sum of each row beside it; large matrices show the largest weight of each block."""
+    figure = Figure(figsize=(3.05 * len(matches) + 0.5, 3.5 if title else 3.2))
+    if title:
+        headline(figure, title)
+    axes = figure.subplots(1, 2 * len(matches), gridspec_kw={"width_ratios": [6, 1] * len(matches)}, squeeze=False)[0]
+    for number, (name, match) in enumerate(matches.items()):
+        picture, mass = _blocks(match[sample : sample + 1], cells)
+        matrix, bar = axes[2 * number], axes[2 * number + 1]
+        queries, keys = np.prod(match.query_size), np.prod(match.key_size)
+        extent = (0, keys, queries, 0)
+        shown = matrix.imshow(
+            picture.clamp_min(lowest).numpy(), norm=LogNorm(lowest, 1), extent=extent, aspect="auto", cmap="viridis"
+        )
+        matrix.set_title(name, loc="left")
+        matrix.set_xlabel("exemplar position v")
+        matrix.set_ylabel("target position u" if number == 0 else "")
+        bar.fill_betweenx(np.linspace(0, queries, len(mass)), mass.numpy(), color=COLOURS[1], step="mid", linewidth=0)
+        bar.set(xlim=(0, max(1.05, float(mass.max()))), ylim=(queries, 0), yticks=[], xticks=[0, 1])
+        bar.set_title("mass", loc="left", color=FAINT)
+        for axis in (matrix, bar):
+            axis.spines[:].set_visible(axis is matrix)
+        matrix.set_xticks([0, keys // 2])
+        matrix.set_yticks([0, queries // 2, queries] if number == 0 else [])
+    figure.colorbar(shown, ax=axes.tolist(), pad=0.01, aspect=30, label="weight (log scale)", extend="min")
+    return figure
+
+
+def _blocks(match: Correspondence, cells: int) -> tuple[Tensor, Tensor]:
+    """The matrix reduced to at most `cells` × `cells`, each block by its largest weight, and the mean mass of each line."""
+    queries = match.query_size[0] * match.query_size[1]
+    lines = []
+    for query in torch.arange(queries).tensor_split(min(cells, queries)):
+        line = match.rows(query)[0].detach().float().amax(0)
+        lines.append(torch.stack([block.max() for block in line.tensor_split(min(cells, len(line)))]))
+    mass = match.mass()[0].detach().float().flatten().tensor_split(min(cells, queries))
+    return torch.stack(lines).cpu(), torch.stack([block.mean() for block in mass]).cpu()
+
+
+@styled
+def correspondence_field(
+    match: Correspondence,
+    target: Float[Tensor, "b 3 h w"],
+    exemplar: Float[Tensor, "b 3 h w"],
+    truth: Truth | None = None,
+    sample: int = 0,
+    title: str | None = None,
+) -> Figure:
+    """Every target position in the colour of the exemplar position it looks at; fainter where mass was lost.
+
+    With truth: the true field, and the distance between the two in pixels.
+    """
+    one = match[sample : sample + 1]
+    height, width = exemplar.shape[-2:]
+    chart = _position_colours((height, width))
+    point = one.xy().detach().cpu() * (width / match.key_size[1])
+    mass = one.mass()[:, None].detach().cpu().clamp(0, 1)
+    field = sample_at(chart, point) * mass + (1 - mass)
+    figure, axes = picture_axes(1, 2 if truth is None else 4, height / width, title, bar=0.0 if truth is None else 0.7)
+    light = exemplar[sample : sample + 1].detach().cpu().mean(1, keepdim=True)
+    show_image(axes[0, 0], (chart * (0.55 + 0.45 * light))[0], "exemplar: each place its colour")
+    show_image(axes[0, 1], field[0], "target: where it looks")
+    if truth is not None:
+        seen = truth.visible[sample].cpu()
+        flow = truth.flow[sample : sample + 1].cpu()
+        show_image(axes[0, 2], torch.where(seen, sample_at(chart, flow)[0], 1.0), "truth (white: nothing to see)")
+        nearest = torch.nn.functional.interpolate(point, seen.shape[-2:], mode="nearest")
+        error = torch.where(seen, (nearest - flow).norm(dim=1)[0], torch.nan)
+        shown = axes[0, 3].imshow(error.clamp_min(0.5).numpy(), cmap="cividis", norm=LogNorm(0.5, max(height, width)))
+        axes[0, 3].set_title("error")
+        bar = figure.colorbar(shown, ax=axes[0, :].tolist(), pad=0.01, aspect=30, label="error in pixels (log scale)")
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def _true_points(truth: Truth, size: tuple[int, int], index: list[int], sample: int) -> Float[Tensor, "n 2"]:
+    """The true flow at the pixel that holds the cell's centre; NaN where that pixel's counterpart cannot be seen."""
+    height, width = truth.flow.shape[-2:]
+    xy = index_to_xy(torch.tensor(index), size) * torch.tensor([width / size[1], height / size[0]])
+    x, y = xy.long().unbind(-1)
+    return torch.where(truth.visible[sample].cpu()[y, x][:, None], truth.flow[sample].cpu()[:, y, x].T, torch.nan)
+
+
+def _in_the_dark(image: Tensor) -> np.ndarray:
+    """Grey and dim, as a ground that heat can be read on."""
+    return as_rgb(image).mean(-1, keepdims=True).repeat(3, -1) * 0.42 + 0.05
+
+
+def _with_heat(ground: np.ndarray, weight: Tensor) -> np.ndarray:
+    height, width = ground.shape[:2]
+    relative = (weight.clamp_min(0) / weight.max().clamp_min(1e-12)).float()
+    relative = torch.nn.functional.interpolate(relative[None, None], (height, width), mode="nearest")[0, 0].numpy()
+    opacity = np.sqrt(relative)[..., None]
+    return ground * (1 - opacity) + matplotlib.colormaps[_HEAT](relative)[..., :3] * opacity
+
+
+def _position_colours(size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
+    """A colour for every place: hue from left to right, lightness from top to bottom; a checkerboard shows distances."""
+    y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in size), indexing="ij")
+    checker = ((x * 7.99).floor() + (y * 7.99).floor()) % 2
+    hue = torch.deg2rad(300 * x - 110)
+    lightness = 88 - 46 * y - 9 * checker
+    return lab_to_rgb(torch.stack([lightness, 52 * hue.cos(), 52 * hue.sin()])[None]).clamp(0, 1)

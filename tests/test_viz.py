@@ -1,0 +1,125 @@
+"""Figures: drawn without pyplot, cut nowhere, saying what the match says; pixels are looked at by people, not by tests."""
+
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
+from exemplar_lab.translation import Batch, Truth
+from exemplar_lab.viz import curves, matches, pictures, style
+
+QUERY, KEY, IMAGE = (4, 6), (8, 12), (16, 24)
+
+
+def three_matches() -> dict:
+    torch.manual_seed(0)
+    index, weight = torch.randint(96, (2, 24, 3)), torch.rand(2, 24, 3) / 3
+    return {
+        "dense": DenseMatch(QUERY, KEY, torch.softmax(4 * torch.randn(2, 24, 96), -1)),
+        "sparse": SparseMatch(QUERY, KEY, index, weight),
+        "factored": FactoredMatch(QUERY, KEY, torch.rand(2, 24, 5), torch.ones(2, 5), torch.rand(2, 5, 96) / 96),
+    }
+
+
+def batch() -> Batch:
+    torch.manual_seed(0)
+    target, exemplar = torch.rand(2, 3, *IMAGE), torch.rand(2, 3, *IMAGE)
+    flow, visible = torch.rand(2, 2, *IMAGE) * 16, torch.rand(2, *IMAGE) < 0.8
+    truth = Truth(flow.masked_fill(~visible[:, None], torch.nan), visible)
+    return Batch(torch.rand(2, 20, *IMAGE), target, exemplar, torch.rand(2, 20, *IMAGE), torch.ones(2, dtype=torch.bool), truth)
+
+
+def inside(figure: Figure) -> bool:
+    """Everything that is drawn lies within the page."""
+    figure.savefig("/dev/null", format="png", dpi=50)
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "factored"])
+def test_every_view_takes_every_match(kind):
+    match, b = three_matches()[kind], batch()
+    before = dict(matplotlib.rcParams)
+    for figure in (
+        matches.row_heatmaps(match, b.target, b.exemplar, [0, 7, 23], b.truth, sample=1, title="Rows"),
+        matches.row_heatmaps(match, b.target, b.exemplar, list(range(7))),
+        matches.column_heatmaps(match, b.target, b.exemplar, [0, 95], title="Columns"),
+        matches.sparse_links(match, b.target, b.exemplar, [3, 4, 20], b.truth, title="Links"),
+        matches.correspondence_field(match, b.target, b.exemplar, b.truth, title="Field"),
+        matches.correspondence_field(match, b.target, b.exemplar),
+        matches.matrix_view({kind: match, "again": match}, sample=1, cells=10, title="Matrix"),
+        pictures.dense_warps(b, match.warp(torch.rand(2, 3, *KEY)), b.target, title="Warps"),
+    ):
+        assert isinstance(figure, Figure) and inside(figure)
+    assert dict(matplotlib.rcParams) == before, "the style leaked into matplotlib's global settings"
+    assert "matplotlib.pyplot" not in vars(style) and not matplotlib._pylab_helpers.Gcf.figs
+
+
+def test_heat_lies_where_the_weight_lies():
+    weight = torch.zeros(1, 24, 96)
+    weight[0, 5, 30] = 1.0
+    b = batch()
+    figure = matches.row_heatmaps(DenseMatch(QUERY, KEY, weight), b.target[:1] * 0, b.exemplar[:1] * 0, [5])
+    picture = figure.axes[1].images[0].get_array()
+    y, x = np.unravel_index(picture.sum(-1).argmax(), picture.shape[:2])
+    assert (y // 2, x // 2) == divmod(30, 12)
+
+
+def test_matrix_view_keeps_the_largest_weights_and_the_mass():
+    match = three_matches()["sparse"]
+    figure = matches.matrix_view({"sparse": match}, cells=6)
+    picture = figure.axes[0].images[0].get_array()
+    dense = match.dense().weight[0].reshape(6, 4, 6, 16).amax((1, 3)).clamp_min(1e-4)
+    np.testing.assert_allclose(picture, dense, rtol=1e-6)
+
+
+def test_links_end_where_the_match_looks():
+    b, match = batch(), three_matches()["dense"]
+    figure = matches.sparse_links(match, b.target, b.exemplar, [3, 20])
+    ends = [tuple(float(c[0]) for c in line.get_data()) for line in figure.axes[1].lines]
+    expected = (match.xy()[0].flatten(1).T[[3, 20]] * 2).tolist()
+    np.testing.assert_allclose(ends, expected, rtol=1e-5)
+    starts = [tuple(float(c[0]) for c in line.get_data()) for line in figure.axes[0].lines]
+    assert starts == [(14.0, 2.0), (10.0, 14.0)]
+
+
+def test_grid_refuses_columns_of_different_length():
+    with pytest.raises(ValueError, match=r"columns of \[1, 2\] images"):
+        pictures.image_grid({"a": torch.rand(2, 3, 4, 4), "b": torch.rand(1, 3, 4, 4)})
+    assert inside(pictures.image_grid({"a": torch.rand(2, 1, 4, 4), "b": torch.rand(2, 3, 8, 8)}, ["one", "two"], "Grid"))
+
+
+def test_curves():
+    steps = [{"step": i, "loss": 1 / (i + 1), **({"pck": 0.5} if i % 2 else {})} for i in range(6)]
+    figure = curves.training_curves([*steps, {"step": 6, "loss": float("nan")}], title="Training")
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "pck"] and inside(figure)
+    assert len(figure.axes[0].lines[0].get_xdata()) == 6 and len(figure.axes[1].lines[0].get_xdata()) == 3
+    with pytest.raises(ValueError, match="train first"):
+        curves.training_curves([])
+    sweep = curves.sweep_curves([0.01, 0.1], {"PCK": {"a": [0.1, 0.2], "b": [0.2, 0.3]}}, "temperature", True, 0.01, "Sweep")
+    assert inside(sweep)
+
+
+def test_running_mean_starts_at_the_first_value():
+    assert curves._running_mean(np.array([2.0, 2.0, 2.0]), 0.9).tolist() == pytest.approx([2, 2, 2])
+
+
+def test_saved_figure_is_small_and_says_where_it_comes_from(tmp_path):
+    noise = pictures.image_grid({"noise": torch.rand(3, 3, 600, 600), "more": torch.rand(3, 3, 600, 600)})
+    path = style.save_figure(noise, tmp_path / "new", "01_noise", profile="smoke", seed=3)
+    assert path == tmp_path / "new" / "01_noise.png" and path.stat().st_size <= 500_000
+    note = json.loads(path.with_suffix(".json").read_text())
+    assert note["parameters"] == {"profile": "smoke", "seed": 3}
+    assert set(note["versions"]) == {"exemplar_lab", "python", "torch"}
+    assert sorted(p.name for p in path.parent.iterdir()) == ["01_noise.json", "01_noise.png"]
+
+
+def test_no_folder_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert style.save_figure(Figure(), "", "01_nothing") is None
+    assert list(tmp_path.iterdir()) == []
