@@ -1,0 +1,24 @@
+"""The hinge objectives of discriminator and generator."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def hinge_discriminator(real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Eq. (13) of [CoCosNet], first line: −E[h(D(y_B))] − E[h(−D(x̂_B))] with h(t) = min(0, −1 + t).
+
+    One tensor of logits, of any shape, per scale of the discriminator; E is the mean over a scale, then over the scales.
+    Released code: the real samples are targets x_B, not exemplars y_B.
+    """
+    terms = [
+        torch.relu(1 - real).mean() + torch.relu(1 + fake).mean() for real, fake in zip(real_logits, fake_logits, strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def hinge_generator(fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Second line of the same equation: −E[D(x̂_B)], the mean over a scale, then over the scales."""
+    return -torch.stack([fake.mean() for fake in fake_logits]).mean()

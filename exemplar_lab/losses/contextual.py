@@ -1,0 +1,120 @@
+"""The contextual loss: every generated feature should find a near twin somewhere in the exemplar, wherever that is.
+
+All pairs of positions are compared, N × N of them, but never held at once: rows are treated a few at a time, and computed a
+second time when the gradient is asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from exemplar_lab.losses.reduction import batch_mean
+
+CONTEXTUAL_WEIGHTS = {"relu2_2": 1.0, "relu3_2": 2.0, "relu4_2": 4.0, "relu5_2": 8.0}
+"""ω_l of Eq. (11) on the paper's layers. The paper prints none; these are the released code's, which multiplies the sum by 10
+and leaves relu2_2 out by default."""
+
+Centring = Literal["channel", "space", "exemplar_channel"]
+
+_CHUNK = {"cpu": 2**20, "cuda": 2**24}
+"""Pairs compared at once: 4 MB of float32 stay in a core's cache, 64 MB keep a GPU busy."""
+
+
+def contextual_layers(
+    features_generated: Mapping[str, Tensor],
+    features_exemplar: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    *,
+    longest: int | None = None,
+    bandwidth: float = 0.1,
+    centring: Centring = "channel",
+) -> Float[Tensor, ""]:
+    """Eq. (11) of [CoCosNet]: Σ_l ω_l [−log((1/n_l) Σ_i max_j A^l(φ_i^l(x̂_B), φ_j^l(y_B)))]; one layer is `contextual`.
+
+    features_generated, features_exemplar: layer name -> b c h w. weights: ω_l by layer name. Mean over samples.
+    longest: layers with more cells than this along a side are averaged down to it, because the work grows with the fourth
+    power of the side; None compares every cell. Released code: 32 at 256² (relu3_2 pooled by 2, relu2_2 by 4).
+    """
+    per_layer = []
+    for layer, weight in weights.items():
+        generated, exemplar = (_shrunk(features[layer], longest) for features in (features_generated, features_exemplar))
+        per_layer.append(weight * contextual(generated, exemplar, bandwidth=bandwidth, centring=centring))
+    return batch_mean(sum(per_layer))
+
+
+def contextual(
+    generated: Float[Tensor, "b c h w"],
+    exemplar: Float[Tensor, "b c hk wk"],
+    *,
+    bandwidth: float = 0.1,
+    epsilon: float = 1e-3,
+    centring: Centring = "channel",
+    average_over: Literal["generated", "exemplar"] = "generated",
+) -> Float[Tensor, " b"]:
+    """One layer of the contextual loss, in nats, per sample: −log of the mean over i of max_j A_ij, between 0 and log(hk · wk).
+
+    With the cosine distance d_ij of centred features: d̃_ij = d_ij / (min_j d_ij + ε) and A_ij = softmax_j((1 − d̃_ij) / h).
+    bandwidth: h. epsilon: ε; neither is printed, both are the released code's.
+
+    centring: what is taken away before the cosine, which the paper does not say.
+        "channel": from every feature vector its own mean over channels, as Eq. (3) does for matching.
+        "space": from both maps the exemplar's mean over positions, channel by channel, as in the contextual loss's own paper.
+        "exemplar_channel": from both maps the exemplar's mean over channels at the same position. Needs equal sizes, and
+            makes a loss that should not know where things are depend on it.
+    average_over: "generated", as printed: every generated feature needs a source in the exemplar. "exemplar": the mean over j of
+        max_i, so that every exemplar feature must be used; the order of the contextual loss's own paper, there with ε = 1e-5.
+    Released code: centring "exemplar_channel" with --PONO, which every published command sets, else "space".
+    """
+    query, key = (direction(features.flatten(2)) for features in _centred(generated, exemplar, centring))
+    pairs = _CHUNK.get(key.device.type, 2**20)
+    chunks = query.split(max(1, pairs // (key.shape[0] * key.shape[2])), dim=2)
+    axis = 2 if average_over == "generated" else 1
+    if len(chunks) == 1:
+        best = _best_affinity(query, key, bandwidth, epsilon, axis)
+    else:
+        parts = [
+            checkpoint(_best_affinity, chunk, key, bandwidth, epsilon, axis, use_reentrant=False, preserve_rng_state=False)
+            for chunk in chunks
+        ]
+        best = torch.cat(parts, dim=1) if axis == 2 else torch.stack(parts).amax(0)
+    return -best.mean(1).log()
+
+
+def direction(features: Float[Tensor, "b c *size"]) -> Float[Tensor, "b c *size"]:
+    """Feature vectors scaled to unit length over channels.
+
+    Vectors much shorter than 1e-4 go to zero instead: their direction is rounding noise, and its gradient would have no bound.
+    """
+    return features * (features.square().sum(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def _best_affinity(
+    query: Float[Tensor, "b c q"], key: Float[Tensor, "b c k"], bandwidth: float, epsilon: float, axis: int
+) -> Float[Tensor, "b n"]:
+    """max_j A_ij for axis 2, max_i A_ij over the given rows for axis 1.
+
+    The softmax is taken of (max_j cos − cos) / (h · (min_j d + ε)), which is (1 − d̃) / h up to a constant of the row.
+    """
+    cosine = query.transpose(1, 2) @ key
+    nearest = cosine.amax(2, keepdim=True)
+    affinity = torch.softmax((cosine - nearest) / (bandwidth * (1 - nearest + epsilon)), dim=2)
+    return affinity.amax(axis)
+
+
+def _centred(generated: Tensor, exemplar: Tensor, centring: Centring) -> tuple[Tensor, Tensor]:
+    if centring == "channel":
+        return generated - generated.mean(1, keepdim=True), exemplar - exemplar.mean(1, keepdim=True)
+    mean = exemplar.mean((2, 3) if centring == "space" else 1, keepdim=True)
+    return generated - mean, exemplar - mean
+
+
+def _shrunk(features: Float[Tensor, "b c h w"], longest: int | None) -> Float[Tensor, "b c hs ws"]:
+    side = max(features.shape[-2:])
+    if longest is None or side <= longest:
+        return features
+    return F.adaptive_avg_pool2d(features, [max(1, round(length * longest / side)) for length in features.shape[-2:]])
