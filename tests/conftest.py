@@ -1,0 +1,38 @@
+"""What every test gets: checked annotations, a fixed seed, and the recorded tensors of the papers' released operators."""
+
+import os
+from pathlib import Path
+
+import jaxtyping
+
+# Before any test imports the package: from here on each call checks the shapes and types its annotations promise.
+jaxtyping.install_import_hook("exemplar_lab", "beartype.beartype")
+
+import hypothesis  # noqa: E402
+import numpy  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+# The same examples on every machine, and no time limit per example: two busy cores are no failure.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def parity():
+    """`parity(name)` gives the arrays of tests/parity/NAME.npz as torch tensors, by name."""
+
+    def load(name: str) -> dict[str, torch.Tensor]:
+        path = Path(__file__).parent / "parity" / f"{name}.npz"
+        with numpy.load(path) as arrays:
+            return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+    return load
