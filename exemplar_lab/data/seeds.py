@@ -25,7 +25,9 @@ def fold(key: Int[Tensor, " b"], name: str) -> Int[Tensor, " b"]:
     return _mix(key ^ _signed(zlib.crc32(name.encode()) * _GOLDEN))
 
 
-def uniform(key: Int[Tensor, " b"], name: str, shape: tuple[int, ...] = (), low: float = 0, high: float = 1) -> Float[Tensor, "b ..."]:
+def uniform(
+    key: Int[Tensor, " b"], name: str, shape: tuple[int, ...] = (), low: float = 0, high: float = 1
+) -> Float[Tensor, "b ..."]:
     """Numbers in [low, high) for the purpose `name`, float64, one set of `shape` per key."""
     total = 1
     for side in shape:

@@ -16,9 +16,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _SIDE = ("upper_arm", "forearm", "hand", "thigh", "shin", "foot")
-PARTS = ("chest", "pelvis", "neck", "head", "hair", "bun", "skirt", *(f"{p}_right" for p in _SIDE), *(f"{p}_left" for p in _SIDE))
+PARTS = (
+    "chest",
+    "pelvis",
+    "neck",
+    "head",
+    "hair",
+    "bun",
+    "skirt",
+    *(f"{p}_right" for p in _SIDE),
+    *(f"{p}_left" for p in _SIDE),
+)
 INDEX = {name: i for i, name in enumerate(PARTS)}
-TWIN = tuple(INDEX.get(n[:-5] + "left" if n.endswith("right") else n[:-4] + "right" if n.endswith("left") else n, i) for i, n in enumerate(PARTS))
+TWIN = tuple(
+    INDEX.get(n[:-5] + "left" if n.endswith("right") else n[:-4] + "right" if n.endswith("left") else n, i)
+    for i, n in enumerate(PARTS)
+)
 """The part on the other side of the body; a part without one is its own twin."""
 
 
@@ -54,15 +67,17 @@ class Bones(NamedTuple):
     sin: Tensor
     """Angle between the forward direction of the part and the viewer."""
     cos: Tensor
-    push: Tensor
-    """Depth added to the rounded ends inside a joint, negative so that they only fill what would stay open."""
+    push_a: Tensor
+    """How far the rounded end at A, when it sits inside a joint, is moved back: it only fills what would stay open."""
+    push_b: Tensor
 
     def at(self, index: Int[Tensor, " n"]) -> "Bones":
         """The quantities of n tubes, named by index = sample · parts + part."""
-        return Bones(*torch.stack(self).flatten(1)[:, index].unbind(0))
+        return Bones(*torch.stack(self).flatten(1).index_select(1, index).unbind(0))
 
-    def repeat(self, times: int) -> "Bones":
-        return Bones(*(v.repeat(times, 1) for v in self))
+    def of(self, number: int) -> "Bones":
+        """Part `number` of every sample, each quantity (b, 1)."""
+        return Bones(*(v[:, number, None] for v in self))
 
 
 class Spot(NamedTuple):
@@ -116,9 +131,23 @@ def locate(bone: Bones, x: Tensor, y: Tensor) -> Spot:
     sine = sine.clamp(-1, 1)
     cosine = (1 - sine * sine).clamp_min(0).sqrt()
     flat = w * cosine
-    z = bone.az + u.clamp(0, 1) * (bone.bz - bone.az) + bone.slant * s + radius / bone.widen * bone.deep * flat + bone.push * over
+    z = bone.az + u.clamp(0, 1) * (bone.bz - bone.az) + bone.slant * s + radius / bone.widen * bone.deep * flat
+    z = (
+        z
+        - torch.where(over_a > 0, bone.push_a, 0) * (over_a * 0.5 + 1)
+        - torch.where(over_b > 0, bone.push_b, 0) * (over_b * 0.5 + 1)
+    )
     along = torch.where(between, u, torch.where(over_a > 0, -over_a, 1 + over_b))
-    return Spot(inside, z, along, sine * bone.cos - cosine * bone.sin, cosine * bone.cos + sine * bone.sin, sine * w, over_b - over_a, flat)
+    return Spot(
+        inside,
+        z,
+        along,
+        sine * bone.cos - cosine * bone.sin,
+        cosine * bone.cos + sine * bone.sin,
+        sine * w,
+        over_b - over_a,
+        flat,
+    )
 
 
 def place(bone: Bones, along: Tensor, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +172,7 @@ def place(bone: Bones, along: Tensor, sin: Tensor, cos: Tensor) -> tuple[Tensor,
     return bone.ax + t * dx + s * dy, bone.ay + t * dy - s * dx, facing
 
 
-def near(bone: Bones, x: Tensor, y: Tensor, margin: float) -> Tensor:
+def near(bone: Bones, x: Tensor, y: Tensor, margin: Tensor) -> Tensor:
     """Whether (x, y) comes within `margin` of the tube; generous, for leaving out what cannot matter."""
     distance, widest, _ = clearance(bone, x, y)
     reach = torch.maximum(bone.cap_a, bone.cap_b)
@@ -160,23 +189,25 @@ def clearance(bone: Bones, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor
     return (x * x + y * y).sqrt(), widest * bone.widen, bone.az + u * (bone.bz - bone.az)
 
 
-def cast(bones: Bones, owner: Int[Tensor, " n"], x: Float[Tensor, "k n"], y: Float[Tensor, "k n"]) -> tuple[Int[Tensor, "k n"], Float[Tensor, "k n"]]:
-    """Which part is seen at each point, −1 for none, and its depth.
+def cast(
+    bones: Bones, x: Float[Tensor, "k b m"], y: Float[Tensor, "k b m"]
+) -> tuple[Int[Tensor, "k b m"], Float[Tensor, "k b m"]]:
+    """Which part is seen at each point of each of b samples, −1 for none, and its depth.
 
-    The points come in n blocks of k, close together; block j belongs to the sample owner[j]. A part is tried only on blocks near it.
+    The points come in m blocks of k, close together; a part is tried only on blocks near it. A point that is NaN sees nothing.
     """
-    table = torch.stack(bones)
     centre_x, centre_y = (x[0] + x[-1]) * 0.5, (y[0] + y[-1]) * 0.5
-    spread = float(((x[-1] - x[0]).abs().max() + (y[-1] - y[0]).abs().max()) * 0.5) if x.numel() else 0.0
+    spread = (x[-1] - x[0]).abs() + (y[-1] - y[0]).abs()
+    blocks = x.shape[2]
+    x, y = x.flatten(1), y.flatten(1)
     depth = torch.full_like(x, -torch.inf)
     part = torch.full(x.shape, -1, dtype=torch.long, device=x.device)
     for number in range(len(PARTS)):
-        of_sample = table[:, :, number]
-        chosen = near(Bones(*of_sample[:, owner].unbind(0)), centre_x, centre_y, spread).nonzero().flatten()
-        bone = Bones(*of_sample[:, owner[chosen]].unbind(0))
-        spot = locate(bone, x[:, chosen], y[:, chosen])
-        before = depth[:, chosen]
+        chosen = near(bones.of(number), centre_x, centre_y, spread).flatten().nonzero().flatten()
+        bone = bones.at(chosen.div(blocks, rounding_mode="floor") * len(PARTS) + number)
+        spot = locate(bone, x.index_select(1, chosen), y.index_select(1, chosen))
+        before = depth.index_select(1, chosen)
         wins = spot.inside & (spot.z > before)
-        depth[:, chosen] = torch.where(wins, spot.z, before)
-        part[:, chosen] = torch.where(wins, number, part[:, chosen])
-    return part, depth
+        depth.index_copy_(1, chosen, torch.where(wins, spot.z, before))
+        part.index_copy_(1, chosen, torch.where(wins, number, part.index_select(1, chosen)))
+    return part.unflatten(1, (-1, blocks)), depth.unflatten(1, (-1, blocks))

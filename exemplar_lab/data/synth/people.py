@@ -59,7 +59,9 @@ class People:
 
     def __post_init__(self):
         if not isinstance(self.size, int) or self.size < 16:
-            raise ValueError(f"got size {self.size!r}, expected an integer of at least 16: a smaller figure has no limbs to see")
+            raise ValueError(
+                f"got size {self.size!r}, expected an integer of at least 16: a smaller figure has no limbs to see"
+            )
         if self.split not in SPLITS:
             raise ValueError(f"got split {self.split!r}, expected one of {', '.join(SPLITS)}: choose one of these")
         if not isinstance(self.tier, Tier) and self.tier not in TIERS:
@@ -72,7 +74,9 @@ class People:
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
         if len(indices) and (indices.min() < 0 or (self.length is not None and indices.max() >= self.length)):
-            raise ValueError(f"got indices {int(indices.min())} … {int(indices.max())}, expected 0 … {(self.length or 2**63) - 1}")
+            raise ValueError(
+                f"got indices {int(indices.min())} … {int(indices.max())}, expected 0 … {(self.length or 2**63) - 1}"
+            )
         key = sample_keys(VERSION, self.split, indices.to(device))
         tier = self.tier if isinstance(self.tier, Tier) else TIERS[self.tier]
         measures, wardrobe = draw_identity(fold(key, "identity"))
@@ -82,7 +86,9 @@ class People:
         conditions = pose_maps(points, self.size)
         (target, exemplar), (condition, exemplar_condition) = images.chunk(2), conditions.chunk(2)
         truth = truth_of(bones, wardrobe, paints, points, self.size) if self.truth else None
-        return Batch(condition, target, exemplar, exemplar_condition, torch.ones(len(key), dtype=torch.bool, device=key.device), truth)
+        return Batch(
+            condition, target, exemplar, exemplar_condition, torch.ones(len(key), dtype=torch.bool, device=key.device), truth
+        )
 
 
 def _twice(wardrobe: Wardrobe) -> Wardrobe:
@@ -103,7 +109,9 @@ def _figures(key: Tensor, tier: Tier, measures: dict[str, Tensor]) -> tuple[Bone
     focus = uniform(both, "focus", (), -0.42, 0.25) * (zoom - 1.1).clamp(0, 0.5) * 2
     x = 0.5 + uniform(both, "x", (), -0.7, 0.7) * room
     y = 0.5 + uniform(both, "y", (), -0.35, 0.35) * room - focus * zoom * 0.86
-    bones = grow(draw_pose(both, tier.yaw, tier.bend), {n: v.repeat(2) for n, v in measures.items()}, zoom, torch.stack([x, y], dim=-1))
+    bones = grow(
+        draw_pose(both, tier.yaw, tier.bend), {n: v.repeat(2) for n, v in measures.items()}, zoom, torch.stack([x, y], dim=-1)
+    )
     return bones, zoom * 0.86
 
 

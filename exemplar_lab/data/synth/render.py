@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, Spot, cast, clearance, locate
+from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, Spot, cast, clearance, locate, near
 from exemplar_lab.data.synth.texture import albedo
 from exemplar_lab.data.synth.wardrobe import Wardrobe
 
@@ -34,77 +34,72 @@ class Backdrop(NamedTuple):
     spot: Tensor
 
 
-def blocks(samples: int, size: int, device) -> tuple[Int[Tensor, " n"], Float[Tensor, "k n"], Float[Tensor, "k n"], int]:
-    """The centres of a size × size grid in square blocks: owner (n,), x and y (k, n) in fractions of the side, and the side of a block."""
+def blocks(samples: int, size: int, device) -> tuple[Float[Tensor, "k b m"], Float[Tensor, "k b m"], int]:
+    """The centres of a size × size grid in m square blocks of k, as fractions of the side, and how many centres a block has on a side."""
     side = 2 * max(1, -(-size // 64))
     across = -(-size // side)
     step = torch.arange(side, device=device)
     corner = torch.arange(across, device=device) * side
-    owner, down, right = torch.meshgrid(torch.arange(samples, device=device), corner, corner, indexing="ij")
+    down, right = torch.meshgrid(corner, corner, indexing="ij")
     y, x = torch.meshgrid(step, step, indexing="ij")
-    x = (x.reshape(-1, 1) + right.reshape(1, -1) + 0.5) / size
-    y = (y.reshape(-1, 1) + down.reshape(1, -1) + 0.5) / size
-    return owner.flatten(), x.float(), y.float(), side
+    x, y = ((of.reshape(-1, 1, 1) + start.reshape(1, 1, -1) + 0.5) / size for of, start in ((x, right), (y, down)))
+    return x.repeat(1, samples, 1), y.repeat(1, samples, 1), side
 
 
-def unblock(value: Tensor, samples: int, size: int, side: int) -> Tensor:
-    """(…, k, n) in blocks -> (samples, …, size, size)."""
+def unblock(value: Shaped[Tensor, "c k b m"], size: int, side: int) -> Shaped[Tensor, "b c h w"]:
+    """From blocks to pictures."""
     across = -(-size // side)
-    value = value.unflatten(-1, (samples, across, across)).unflatten(-4, (side, side))
-    value = value.movedim((-3, -2, -5, -1, -4), (0, -4, -3, -2, -1)).flatten(-4, -3).flatten(-2)
-    return value[..., :size, :size]
+    value = value.unflatten(3, (across, across)).unflatten(1, (side, side))
+    return value.permute(3, 0, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)[..., :size, :size]
 
 
 def render(
     bones: Bones, wardrobe: Wardrobe, light: Light, backdrop: Backdrop, unit: Float[Tensor, " b"], size: int
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]:
     """Image and albedo. `unit` is the height of the figure as a fraction of the image."""
-    samples = len(unit)
     fine = 2 * size
-    owner, x, y, side = blocks(samples, fine, unit.device)
-    part, depth = cast(bones, owner, x, y)
-    dim = _contact(bones, owner, x, y, part, depth, light, unit)
-    behind = _backdrop(backdrop, bones, unit, size)
-    canvas = torch.zeros(6, *x.shape, device=x.device)
-    seen = (part >= 0).nonzero()
-    where = (seen[:, 0], seen[:, 1])
-    sample, number = owner[seen[:, 1]], part[where]
-    spot = locate(bones.at(sample * len(PARTS) + number), x[where], y[where])
-    colour = albedo(wardrobe, sample, number, spot.along, spot.sin, spot.cos)
+    x, y, side = blocks(len(unit), fine, unit.device)
+    part, depth = cast(bones, x, y)
+    dim = _contact(bones, x, y, part, depth, light, unit)
+    seen = (part >= 0).flatten().nonzero().flatten()
+    sample = seen.div(x.shape[2], rounding_mode="floor") % len(unit)
+    number = part.flatten()[seen]
     bone = bones.at(sample * len(PARTS) + number)
-    shaded = _shade(colour, spot, bone, sample, dim[where], light)
-    canvas[:, where[0], where[1]] = torch.cat([shaded, colour])
-    canvas = unblock(canvas, samples, fine, side)
-    cover = unblock((part >= 0).float()[None], samples, fine, side)
-    fourth = _pool(canvas), _pool(cover)
-    image = fourth[0][:, :3] + (1 - fourth[1]) * behind
-    paint = fourth[0][:, 3:] + (1 - fourth[1]) * behind
-    return image.clamp(0, 1), paint.clamp(0, 1)
+    spot = locate(bone, x.flatten()[seen], y.flatten()[seen])
+    colour = albedo(wardrobe, sample, number, spot.along, spot.sin, spot.cos)
+    shaded = _shade(colour, spot, bone, sample, dim.flatten()[seen], light)
+    canvas = torch.zeros(7, x.numel(), device=x.device)
+    canvas.index_copy_(1, seen, torch.cat([shaded, colour, torch.ones_like(colour[:1])]))
+    canvas = _pool(unblock(canvas.unflatten(1, x.shape), fine, side))
+    behind = (1 - canvas[:, 6:]) * _backdrop(backdrop, bones, unit, size)
+    return (canvas[:, :3] + behind).clamp(0, 1), (canvas[:, 3:6] + behind).clamp(0, 1)
 
 
 def _pool(fine: Tensor) -> Tensor:
     return (fine[..., ::2, ::2] + fine[..., 1::2, ::2] + fine[..., ::2, 1::2] + fine[..., 1::2, 1::2]) * 0.25
 
 
-def _contact(bones, owner, x, y, part, depth, light, unit) -> Float[Tensor, "k n"]:
+def _contact(
+    bones: Bones, x: Tensor, y: Tensor, part: Tensor, depth: Tensor, light: Light, unit: Tensor
+) -> Float[Tensor, "k b m"]:
     """1 in the open, less where a nearer part stands between the point and the light."""
-    table = torch.stack(bones)
-    dim = torch.ones_like(x)
-    soft = unit[owner] * _SHADOW_REACH
-    shift_x, shift_y = light.x[owner] * soft * 0.6, light.y[owner] * soft * 0.6
-    centre_x, centre_y = (x[0] + x[-1]) * 0.5 + shift_x, (y[0] + y[-1]) * 0.5 + shift_y
-    spread = (x[-1, 0] - x[0, 0]) * 1.5
+    soft = unit[:, None] * _SHADOW_REACH
+    x, y = x + light.x[:, None] * soft * 0.6, y + light.y[:, None] * soft * 0.6
+    centre_x, centre_y = (x[0] + x[-1]) * 0.5, (y[0] + y[-1]) * 0.5
+    margin = soft + (x[-1] - x[0]) + (y[-1] - y[0])
     occupied = (part >= 0).any(0)
+    shape, blocks = x.shape, x.shape[2]
+    x, y, depth, dim = x.flatten(1), y.flatten(1), depth.flatten(1), torch.ones_like(x).flatten(1)
     for number in range(len(PARTS)):
-        of_sample = table[:, :, number]
-        distance, widest, _ = clearance(Bones(*of_sample[:, owner].unbind(0)), centre_x, centre_y)
-        chosen = ((widest > 1e-3) & (distance < widest + soft + spread) & occupied).nonzero().flatten()
-        bone = Bones(*of_sample[:, owner[chosen]].unbind(0))
-        distance, widest, height = clearance(bone, x[:, chosen] + shift_x[chosen], y[:, chosen] + shift_y[chosen])
-        close = (1 + (widest - distance) / soft[chosen]).clamp(0, 1)
-        above = ((height - depth[:, chosen]) / soft[chosen]).clamp(0, 1)
-        dim[:, chosen] = dim[:, chosen] * (1 - 0.45 * close * close * above)
-    return dim
+        chosen = (near(bones.of(number), centre_x, centre_y, margin) & occupied).flatten().nonzero().flatten()
+        sample = chosen.div(blocks, rounding_mode="floor")
+        bone = bones.at(sample * len(PARTS) + number)
+        distance, widest, height = clearance(bone, x.index_select(1, chosen), y.index_select(1, chosen))
+        reach = soft.flatten()[sample]
+        close = (1 + (widest - distance) / reach).clamp(0, 1)
+        above = ((height - depth.index_select(1, chosen)) / reach).clamp(0, 1)
+        dim.index_copy_(1, chosen, dim.index_select(1, chosen) * (1 - 0.45 * close * close * above))
+    return dim.unflatten(1, shape[1:])
 
 
 def _shade(colour: Tensor, spot: Spot, bone: Bones, owner: Tensor, dim: Tensor, light: Light) -> Tensor:

@@ -15,6 +15,7 @@ _TALLNESS = 0.86
 
 def draw_pose(key: Int[Tensor, " b"], yaw: float, bend: float) -> dict[str, Tensor]:
     """Joint angles in radians, float64, one per sample. `yaw` bounds the turn of the body; `bend` 0 … 1 says how far limbs leave rest."""
+
     def angle(name, low, high):
         return uniform(key, name, (), low, high)
 
@@ -85,7 +86,13 @@ def _joints(pose: dict[str, Tensor], body: dict[str, Tensor]) -> dict[str, Tenso
         ankle = knee + 0.215 * direction(sign * leg, swing)
         toe = pose[f"toe_{side}"]
         heel = ankle + vector(zero, zero + 0.020, zero - 0.006)
-        joints |= {f"shoulder_{side}": shoulder, f"elbow_{side}": elbow, f"wrist_{side}": wrist, f"tip_{side}": tip, f"hip_{side}": hip}
+        joints |= {
+            f"shoulder_{side}": shoulder,
+            f"elbow_{side}": elbow,
+            f"wrist_{side}": wrist,
+            f"tip_{side}": tip,
+            f"hip_{side}": hip,
+        }
         joints |= {f"knee_{side}": knee, f"ankle_{side}": ankle, f"heel_{side}": heel}
         joints[f"toe_{side}"] = heel + 0.058 * vector(sign * toe.sin(), zero + 0.10, toe.cos())
     knees = (joints["knee_right"] + joints["knee_left"]) * 0.5
@@ -128,7 +135,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     unit = zoom * _TALLNESS
     none = torch.zeros_like(yaw)
 
-    def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, push=0.0):
+    def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, joints_at=""):
         """Radii, caps and cloth in body heights; `oval` is depth over width."""
         widen = (roll.cos() ** 2 + oval**2 * roll.sin() ** 2).sqrt()
         start, end = joints[a], joints[b]
@@ -138,14 +145,14 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
             **{f"r{i}": r * unit + none for i, r in enumerate(radii)},
             "cloth": cloth * unit + none, "hem": hem + none, "widen": widen, "deep": oval / widen,
             "slant": (oval**2 - 1) * roll.sin() * roll.cos() / widen**2, "sin": oval * roll.sin() / widen, "cos": roll.cos() / widen,
-            "push": push * unit + none,
+            **{f"push_{end}": (0.06 if end in joints_at else 0.0) * unit for end in "ab"},
         }  # fmt: skip
         tubes[INDEX[name]] = values
 
     wide, waist, hips = body["chest"], body["waist"], body["hips"]
     top, lap = body["top_cloth"], body["top_hem"]
-    tube("chest", "neck", "waist", (wide * 0.80, wide * 1.10, wide * 0.92, waist), 0.026, 0.03, yaw, 0.64, top, lap, -0.03)
-    tube("pelvis", "waist", "hips", (waist, waist * 1.05, hips * 1.06, hips), 0.03, 0.045, yaw, 0.70, top, lap - 1)
+    tube("chest", "neck", "waist", (wide * 0.80, wide * 1.10, wide * 0.92, waist), 0.026, 0.03, yaw, 0.70, top, lap, "b")
+    tube("pelvis", "waist", "hips", (waist, waist * 1.05, hips * 1.06, hips), 0.03, 0.045, yaw, 0.70, top, lap - 1, "a")
     tube("neck", "jaw", "neck", (0.031, 0.028, 0.029, 0.036), 0.03, 0.028, yaw, 1.0)
     girth = body["head"]
     tube("head", "skull", "jaw", (girth, girth * 1.03, girth * 0.93, girth * 0.74), girth * 0.98, girth * 0.53, face, 1.06)
@@ -155,22 +162,95 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     tube("bun", "bun_root", "bun_end", (bun, bun * 1.1, bun * 0.9, bun * body["bun_taper"]), bun, bun * 0.8, face)
     skirt = body["skirt"]
     flare = hips * body["flare"]
-    tube("skirt", "skirt_top", "skirt_hem", tuple(r * skirt for r in (hips * 0.86, hips * 1.12, flare * 0.95, flare)), 0.008, 0.006, yaw, 0.80)
+    tube(
+        "skirt",
+        "skirt_top",
+        "skirt_hem",
+        tuple(r * skirt for r in (hips * 0.86, hips * 1.12, flare * 0.95, flare)),
+        0.008,
+        0.006,
+        yaw,
+        0.80,
+    )
     build = body["build"]
     for side in ("right", "left"):
         upper = _turn_down(joints[f"shoulder_{side}"], joints[f"elbow_{side}"]) * yaw
         sleeve, cuff = body["sleeve_cloth"], body[f"sleeve_{side}"]
-        tube(f"upper_arm_{side}", f"shoulder_{side}", f"elbow_{side}", (0.034 * build, 0.037 * build, 0.027 * build, 0.0255 * build), 0.033 * build, 0.027, upper, 1.0, sleeve, cuff, -0.03)
-        tube(f"forearm_{side}", f"elbow_{side}", f"wrist_{side}", (0.0255 * build, 0.031 * build, 0.022 * build, 0.0175 * build), 0.027, 0.018, upper, 1.0, sleeve, cuff - 1, -0.02)
-        tube(f"hand_{side}", f"wrist_{side}", f"tip_{side}", (0.0175 * build, 0.025 * build, 0.026 * build, 0.017 * build), 0.018, 0.018, upper, 0.8, none, none - 1, -0.01)
+        tube(
+            f"upper_arm_{side}",
+            f"shoulder_{side}",
+            f"elbow_{side}",
+            (0.034 * build, 0.037 * build, 0.027 * build, 0.0255 * build),
+            0.033 * build,
+            0.027,
+            upper,
+            1.0,
+            sleeve,
+            cuff,
+            "b",
+        )
+        tube(
+            f"forearm_{side}",
+            f"elbow_{side}",
+            f"wrist_{side}",
+            (0.0255 * build, 0.031 * build, 0.022 * build, 0.0175 * build),
+            0.027,
+            0.018,
+            upper,
+            1.0,
+            sleeve,
+            cuff - 1,
+            "ab",
+        )
+        tube(
+            f"hand_{side}",
+            f"wrist_{side}",
+            f"tip_{side}",
+            (0.0175 * build, 0.025 * build, 0.026 * build, 0.017 * build),
+            0.018,
+            0.018,
+            upper,
+            1.0,
+            none,
+            none - 1,
+            "a",
+        )
         thigh = _turn_down(joints[f"hip_{side}"], joints[f"knee_{side}"]) * yaw
         cloth, end = body["leg_cloth"], body[f"leg_{side}"]
-        tube(f"thigh_{side}", f"hip_{side}", f"knee_{side}", (0.050 * build, 0.054 * build, 0.041 * build, 0.034 * build), 0.04, 0.034, thigh, 1.0, cloth, end, -0.03)
-        tube(f"shin_{side}", f"knee_{side}", f"ankle_{side}", (0.034 * build, 0.043 * build, 0.029 * build, 0.021 * build), 0.034, 0.02, thigh, 1.0, cloth, end - 1, -0.02)
+        tube(
+            f"thigh_{side}",
+            f"hip_{side}",
+            f"knee_{side}",
+            (0.050 * build, 0.054 * build, 0.041 * build, 0.034 * build),
+            0.04,
+            0.034,
+            thigh,
+            1.0,
+            cloth,
+            end,
+            "b",
+        )
+        tube(
+            f"shin_{side}",
+            f"knee_{side}",
+            f"ankle_{side}",
+            (0.034 * build, 0.043 * build, 0.029 * build, 0.021 * build),
+            0.034,
+            0.02,
+            thigh,
+            1.0,
+            cloth,
+            end - 1,
+            "a",
+        )
         tube(f"foot_{side}", f"heel_{side}", f"toe_{side}", (0.027, 0.028, 0.029, 0.026), 0.026, 0.025, yaw * 0)
     chains = [("chest", "pelvis")]
     for side in ("right", "left"):
-        chains += [(f"upper_arm_{side}", f"forearm_{side}"), (f"forearm_{side}", f"hand_{side}"), (f"thigh_{side}", f"shin_{side}")]
+        chains += [
+            (f"upper_arm_{side}", f"forearm_{side}"),
+            (f"forearm_{side}", f"hand_{side}"),
+            (f"thigh_{side}", f"shin_{side}"),
+        ]
     for upper, lower in chains:
         _join(tubes[INDEX[upper]], tubes[INDEX[lower]])
     return Bones(*(torch.stack([tube[name] for tube in tubes], dim=1).float() for name in Bones._fields))
@@ -188,6 +268,7 @@ def _join(upper: dict[str, Tensor], lower: dict[str, Tensor]) -> None:
     In the frame of the upper bone, points of the bisector satisfy t = −s · sin β / (1 + cos β), β the angle of the joint as seen. The
     slope is held down where bones are short or the joint is sharp, so that the lines of a part never cross inside it.
     """
+
     def frame(tube):
         dx, dy = tube["bx"] - tube["ax"], tube["by"] - tube["ay"]
         length = (dx * dx + dy * dy).sqrt().clamp_min(1e-4)
@@ -218,7 +299,13 @@ def keypoints(bones: Bones) -> Float[Tensor, "b 18 2"]:
         for step, (part, end) in enumerate((("thigh", "a"), ("shin", "a"), ("shin", "b"))):
             points[first + step] = joint(f"{part}_{side}", end)
     head = Bones(*(v[:, INDEX["head"]] for v in bones))
-    for number, (along, sine, cosine) in {0: (0.62, 0.0, 1.0), 14: (0.22, -0.39, 0.92), 15: (0.22, 0.39, 0.92), 16: (0.35, -1.0, 0.0), 17: (0.35, 1.0, 0.0)}.items():
+    for number, (along, sine, cosine) in {
+        0: (0.62, 0.0, 1.0),
+        14: (0.22, -0.39, 0.92),
+        15: (0.22, 0.39, 0.92),
+        16: (0.35, -1.0, 0.0),
+        17: (0.35, 1.0, 0.0),
+    }.items():
         at = (torch.full_like(head.ax, value) for value in (along, sine, cosine))
         x, y, facing = place(head, *at)
         points[number] = torch.where((facing > -0.35)[:, None], torch.stack([x, y], dim=-1), torch.nan)

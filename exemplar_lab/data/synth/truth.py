@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.body import PARTS, TWIN, Bones, cast, locate, place
+from exemplar_lab.data.synth.body import PARTS, TWIN, Bones, Spot, cast, locate, place
 from exemplar_lab.data.synth.render import blocks, unblock
 from exemplar_lab.data.synth.texture import turn_of
 from exemplar_lab.data.synth.wardrobe import Wardrobe, twins_alike
@@ -23,24 +23,23 @@ def truth_of(
     where the two look alike and it is visible; NaN elsewhere.
     """
     samples = len(points) // 2
-    owner, x, y, side = blocks(2 * samples, size, points.device)
-    part, _ = cast(bones, owner, x, y)
-    seen = (part >= 0).nonzero()
-    where = (seen[:, 0], seen[:, 1])
-    slot = owner[where[1]] * len(PARTS) + part[where]
-    spot = locate(bones.at(slot), x[where], y[where])
-    uv = torch.full((2, *x.shape), torch.nan, device=x.device)
-    uv[:, where[0], where[1]] = torch.stack([spot.along, turn_of(spot.sin, spot.cos)])
+    x, y, side = blocks(2 * samples, size, points.device)
+    part, _ = cast(bones, x, y)
+    seen = (part >= 0).flatten().nonzero().flatten()
+    owner = seen.div(x.shape[2], rounding_mode="floor") % (2 * samples)
+    number, at_x, at_y = part.flatten()[seen], x.flatten()[seen], y.flatten()[seen]
+    spot = locate(bones.at(owner * len(PARTS) + number), at_x, at_y)
+    uv = torch.full((2, x.numel()), torch.nan, device=x.device)
+    uv.index_copy_(1, seen, torch.stack([spot.along, turn_of(spot.sin, spot.cos)]))
 
-    mine = owner[where[1]] < samples
-    where = (where[0][mine], where[1][mine])
-    sample, number, here = owner[where[1]], part[where], type(spot)(*(v[mine] for v in spot))
+    mine = owner < samples
+    seen, sample, number, at_x, at_y = (v[mine] for v in (seen, owner, number, at_x, at_y))
+    here = Spot(*(v[mine] for v in spot))
     there = sample + samples
-    to = bones.at(there * len(PARTS) + number)
-    from_ = bones.at(sample * len(PARTS) + number)
+    from_, to = bones.at(sample * len(PARTS) + number), bones.at(there * len(PARTS) + number)
     flow_x, flow_y, _ = place(to, here.along, here.sin, here.cos)
     visible = _is_seen(bones, there, number, flow_x, flow_y, here.along, here.sin, here.cos)
-    count = visible * _stretch(from_, to, x[where], y[where], 0.25 / size)
+    count = visible * _stretch(from_, to, at_x, at_y, 0.25 / size)
 
     twin = torch.tensor(TWIN, device=x.device)[number]
     twin_x, twin_y, _ = place(bones.at(there * len(PARTS) + twin), here.along, -here.sin, here.cos)
@@ -48,10 +47,10 @@ def truth_of(
     right &= _is_seen(bones, there, twin, twin_x, twin_y, here.along, -here.sin, here.cos)
     twin_x, twin_y = (torch.where(right, v, torch.nan) for v in (twin_x, twin_y))
 
-    answers = torch.full((6, *x.shape), torch.nan, device=x.device)
-    answers[:, where[0], where[1]] = torch.stack([flow_x * size, flow_y * size, twin_x * size, twin_y * size, visible.float(), count])
-    answers = unblock(answers, 2 * samples, size, side)[:samples]
-    parts, uvs = unblock(part[None], 2 * samples, size, side)[:, 0], unblock(uv, 2 * samples, size, side)
+    answers = torch.full((6, x.numel()), torch.nan, device=x.device)
+    answers.index_copy_(1, seen, torch.stack([*(v * size for v in (flow_x, flow_y, twin_x, twin_y)), visible.float(), count]))
+    answers = unblock(answers.unflatten(1, x.shape), size, side)[:samples]
+    parts, uvs = unblock(part[None], size, side)[:, 0], unblock(uv.unflatten(1, x.shape), size, side)
     return Truth(
         flow=answers[:, 0:2].contiguous(),
         visible=answers[:, 4] == 1,
@@ -68,18 +67,36 @@ def truth_of(
     )
 
 
-def _is_seen(bones: Bones, owner: Int[Tensor, " n"], number: Tensor, x: Tensor, y: Tensor, along: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+def _is_seen(
+    bones: Bones, owner: Int[Tensor, " n"], number: Tensor, x: Tensor, y: Tensor, along: Tensor, sin: Tensor, cos: Tensor
+) -> Tensor:
     """Whether figure `owner` shows, at (x, y), the part `number` and on it the surface point given; decided at the exact point, not at a
     pixel, so that the answer does not fray where parts meet."""
     inside = (x > 0) & (x < 1) & (y > 0) & (y < 1)
-    winner, _ = cast(bones, owner, x[None], y[None])
     spot = locate(bones.at(owner * len(PARTS) + number), x, y)
     same = ((spot.along - along).abs() < _SAME) & ((spot.sin - sin).abs() < _SAME) & ((spot.cos - cos).abs() < _SAME)
-    return inside & (winner[0] == number) & same
+    likely = (inside & same & spot.inside).nonzero().flatten()
+    seen = torch.zeros_like(inside)
+    seen[likely] = _winner(bones, owner[likely], x[likely], y[likely]) == number[likely]
+    return seen
+
+
+def _winner(bones: Bones, owner: Int[Tensor, " n"], x: Tensor, y: Tensor) -> Int[Tensor, " n"]:
+    """`cast` for n scattered points, of which each belongs to some figure."""
+    samples = bones.ax.shape[0]
+    order = owner.argsort(stable=True)
+    rank = torch.arange(len(owner), device=owner.device) - torch.searchsorted(
+        owner[order].contiguous(), owner[order].contiguous()
+    )
+    slot = torch.empty_like(owner).index_copy_(0, order, rank)
+    grid = torch.full((2, samples, int(rank.max()) + 1 if len(rank) else 1), torch.nan, device=x.device)
+    grid[:, owner, slot] = torch.stack([x, y])
+    return cast(bones, grid[:1], grid[1:])[0][0, owner, slot]
 
 
 def _stretch(from_: Bones, to: Bones, x: Tensor, y: Tensor, step: float) -> Float[Tensor, " n"]:
     """|det ∂flow| by differences on the part itself, on the side that stays on the part."""
+
     def carried(dx, dy):
         spot = locate(from_, x + dx, y + dy)
         at_x, at_y, _ = place(to, spot.along, spot.sin, spot.cos)

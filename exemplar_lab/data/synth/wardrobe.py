@@ -12,7 +12,15 @@ from exemplar_lab.data.synth.body import INDEX, PARTS
 MATERIALS = ("skin", "top", "bottom", "shoe", "hair", "sleeve", "leg", "sock")
 PATTERNS = ("plain", "stripes", "checks", "dots", "blocks")
 
-_SKIN = ((1.00, 0.86, 0.76), (0.98, 0.80, 0.67), (0.93, 0.72, 0.56), (0.83, 0.60, 0.44), (0.68, 0.46, 0.33), (0.50, 0.33, 0.24), (0.38, 0.25, 0.19))
+_SKIN = (
+    (1.00, 0.86, 0.76),
+    (0.98, 0.80, 0.67),
+    (0.93, 0.72, 0.56),
+    (0.83, 0.60, 0.44),
+    (0.68, 0.46, 0.33),
+    (0.50, 0.33, 0.24),
+    (0.38, 0.25, 0.19),
+)
 _HAIR = (
     *((0.11, 0.09, 0.10), (0.20, 0.13, 0.10), (0.36, 0.22, 0.14), (0.52, 0.32, 0.18), (0.82, 0.62, 0.34), (0.93, 0.80, 0.54)),
     *((0.66, 0.28, 0.14), (0.72, 0.72, 0.74), (0.85, 0.36, 0.52), (0.22, 0.46, 0.62)),
@@ -26,7 +34,14 @@ _TROUSERS = (
     *((0.27, 0.38, 0.58), (0.19, 0.25, 0.40), (0.46, 0.58, 0.74), (0.24, 0.24, 0.28), (0.62, 0.52, 0.38), (0.42, 0.44, 0.34)),
     *((0.50, 0.24, 0.26), (0.84, 0.80, 0.72), (0.34, 0.28, 0.42), (0.20, 0.42, 0.44)),
 )
-_SHOES = ((0.94, 0.94, 0.94), (0.16, 0.16, 0.18), (0.80, 0.24, 0.22), (0.44, 0.28, 0.18), (0.24, 0.36, 0.62), (0.95, 0.80, 0.35))
+_SHOES = (
+    (0.94, 0.94, 0.94),
+    (0.16, 0.16, 0.18),
+    (0.80, 0.24, 0.22),
+    (0.44, 0.28, 0.18),
+    (0.24, 0.36, 0.62),
+    (0.95, 0.80, 0.35),
+)
 
 
 class Wardrobe(NamedTuple):
@@ -93,8 +108,12 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
         "bun_taper": (1.0, 1.0, 1.0, 0.45, 1.0, 1.0, 1.0),
     }
     measures |= {name: torch.tensor(values, dtype=torch.float64, device=device)[style] for name, values in pick.items()}
-    sleeve_end = torch.tensor((0.12, 0.62, 0.85, 1.5, 1.94), dtype=torch.float64, device=device)[choose(key, "sleeve end", (0.6, 3, 1, 1, 3))]
-    leg_end = torch.tensor((0.62, 0.9, 1.55, 1.93), dtype=torch.float64, device=device)[choose(key, "leg end", (0.8, 1, 0.7, 4))]
+    sleeve_end = torch.tensor((0.12, 0.62, 0.85, 1.5, 1.94), dtype=torch.float64, device=device)[
+        choose(key, "sleeve end", (0.6, 3, 1, 1, 3))
+    ]
+    leg_end = torch.tensor((0.62, 0.9, 1.55, 1.93), dtype=torch.float64, device=device)[
+        choose(key, "leg end", (0.8, 1, 0.7, 4))
+    ]
     leg_end = torch.where(skirt > 0, 0.0, leg_end)
     measures |= {
         "skirt": skirt,
@@ -124,11 +143,29 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
     light = (colour["top"][:, 0] + colour["top"][:, 1] + colour["top"][:, 2] > 1.6)[:, None]
     colour["accent"] = torch.where(close, torch.where(light, colour["top"] * 0.45, colour["top"] * 0.4 + 0.6), colour["accent"])
     white = torch.full_like(colour["skin"], 0.93)
-    first = [colour["skin"], colour["top"], colour["bottom"], colour["shoe"], colour["hair"], colour["accent"], colour["accent"], white]
+    first = [
+        colour["skin"],
+        colour["top"],
+        colour["bottom"],
+        colour["shoe"],
+        colour["hair"],
+        colour["accent"],
+        colour["accent"],
+        white,
+    ]
     skirted = choose(key, "skirt is", (1.0, 1.0))[:, None]
     skirt_colour = torch.where(dress[:, None] > 0, colour["top"], torch.where(skirted > 0, colour["bottom"], colour["accent"]))
     second_bottom = colour["bottom"] * 0.72 + 0.05
-    second = [colour["skin"], colour["accent"], second_bottom, white, colour["hair"] * 0.8, colour["top"], colour["top"], colour["accent"]]
+    second = [
+        colour["skin"],
+        colour["accent"],
+        second_bottom,
+        white,
+        colour["hair"] * 0.8,
+        colour["top"],
+        colour["top"],
+        colour["accent"],
+    ]
     first[2] = torch.where(skirt[:, None] > 0, skirt_colour, first[2])
     second[2] = torch.where(dress[:, None] > 0, colour["accent"], second[2])
 
@@ -142,14 +179,26 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
     low_period = torch.where(dress > 0, period, low_period)
     duty = number("duty", 0.25, 0.6)
     low_tilt = torch.where(dress > 0, tilt, torch.where(choose(key, "low tilt", (1, 1)) > 0, zero + 1.5707963, zero))
-    pattern = [zero, top_pattern, bottom_pattern, zero, zero, torch.where(number("odd pattern") < 0.5, zero, zero + 1), zero, zero + 1]
+    pattern = [
+        zero,
+        top_pattern,
+        bottom_pattern,
+        zero,
+        zero,
+        torch.where(number("odd pattern") < 0.5, zero, zero + 1),
+        zero,
+        zero + 1,
+    ]
     periods = [zero + 1, period, low_period, zero + 1, zero + 1, zero + 0.05, zero + 0.05, zero + 0.03]
     tilts = [zero, tilt, low_tilt, zero, zero, zero, zero, zero]
     duties = [zero, duty, duty, zero, zero, zero + 0.5, zero, zero + 0.3]
 
     inner, outer, cut = _dress(skirt, dress, odd, sleeve_end, leg_end, measures["top_hem"], number("sock", -0.2, 0.6))
     columns = [torch.stack([c[:, i] for c in group], dim=1) for group in (first, second) for i in range(3)]
-    columns += [torch.stack(v, dim=1) for v in (pattern, periods, [t.sin() for t in tilts], [t.cos() for t in tilts], duties, inner, outer, cut)]
+    columns += [
+        torch.stack(v, dim=1)
+        for v in (pattern, periods, [t.sin() for t in tilts], [t.cos() for t in tilts], duties, inner, outer, cut)
+    ]
     person = {
         "hairline": number("hairline", 0.0, 1.0),
         "fringe": torch.where(style == 6, zero - 1.6, number("fringe", -0.5, 0.25)),
@@ -194,7 +243,12 @@ def _dress(skirt, dress, odd, sleeve_end, leg_end, top_hem, sock) -> tuple[list[
         wear(f"forearm_{side}", cloth, material("skin"), sleeve_end - 1)
         wear(f"thigh_{side}", material("bottom"), material("skin"), leg_end)
         bare = leg_end < 1.9
-        wear(f"shin_{side}", torch.where(bare, material("skin"), material("bottom")), material("sock"), torch.where(bare, 1.0 - sock.clamp_min(0), zero + 9))
+        wear(
+            f"shin_{side}",
+            torch.where(bare, material("skin"), material("bottom")),
+            material("sock"),
+            torch.where(bare, 1.0 - sock.clamp_min(0), zero + 9),
+        )
         covered = (leg_end > 1) & bare
         inner[INDEX[f"shin_{side}"]] = torch.where(covered, material("bottom"), inner[INDEX[f"shin_{side}"]])
         outer[INDEX[f"shin_{side}"]] = torch.where(covered, material("skin"), outer[INDEX[f"shin_{side}"]])
