@@ -1,7 +1,9 @@
 """CoCosNet: a dense correspondence between a structure and an exemplar, and an image made from the warped exemplar."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
+from math import lcm, prod
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from exemplar_lab.nn.blocks import NonLocal, conv, upsample
 from exemplar_lab.nn.domain import DomainAdaptor, shared_block
 from exemplar_lab.nn.spade import Normalisation, SpadeResidualBlock
-from exemplar_lab.ops.correlation import correlation_warp, cosine_score, normalise, softmax_match
+from exemplar_lab.ops.correlation import Centring, correlation_warp, cosine_score, normalise, softmax_match
 from exemplar_lab.translation import Translation
 
 
@@ -24,9 +26,13 @@ class CoCosNetConfig:
     adaptor_blocks: widths of the residual blocks after them; the last is the width of S.
     generator_blocks: (width, upsample before it?) of each of the residual blocks. nonlocal_after: how many of them stand before
         the non-local block, or None for no such block.
-    centring: over "channel" (the paper) or over "space" (its Fig. 19). patch: released code 3. norm: "position" or "batch" (Fig. 18).
-    style_sees_condition: released code True: SPADE reads [warp, condition]; Eq. (7) reads the warp alone.
-    mask_channels: classes of the label map given to the exemplar's adaptor during the mask warm-up of App. E; 0: no warm-up.
+    centring: over "channel" (the paper) or over "space" (its Fig. 19). patch: odd side of what is compared.
+    norm: "position" or "batch" (Fig. 18).
+    style_sees_condition: SPADE reads [warp, condition]; in Eq. (7) it reads the warp alone.
+    mask_channels: channels of the label map that the exemplar's adaptor sees during the mask warm-up of App. E, as many as the
+        condition has; 0: no warm-up.
+    Released code: patch 3, style_sees_condition True.
+    Raises ValueError for settings that make no network.
     """
 
     size: int = 256
@@ -36,7 +42,7 @@ class CoCosNetConfig:
     shared_blocks: int = 4
     match_channels: int = 256
     temperature: float = 0.01
-    centring: str = "channel"
+    centring: Centring = "channel"
     patch: int = 1
     generator_blocks: tuple[tuple[int, bool], ...] = (
         (1024, False),
@@ -52,6 +58,29 @@ class CoCosNetConfig:
     norm: Normalisation = "position"
     style_sees_condition: bool = False
     mask_channels: int = 0
+
+    def __post_init__(self):
+        step = lcm(prod(stride for _, stride in self.adaptor_convolutions), 2 ** sum(up for _, up in self.generator_blocks))
+        blocks = len(self.generator_blocks)
+        for holds, got, expected in (
+            (self.size > 0 and self.size % step == 0, f"size {self.size}", f"a multiple of {step}"),
+            (self.patch > 0 and self.patch % 2 == 1, f"patch {self.patch}", "an odd number"),
+            (self.temperature > 0, f"temperature {self.temperature}", "a number above 0"),
+            (self.centring in get_args(Centring), f"centring {self.centring!r}", f"one of {', '.join(get_args(Centring))}"),
+            (self.norm in get_args(Normalisation), f"norm {self.norm!r}", f"one of {', '.join(get_args(Normalisation))}"),
+            (
+                self.nonlocal_after is None or 0 < self.nonlocal_after < blocks,
+                f"nonlocal_after {self.nonlocal_after}",
+                f"None or a number from 1 to {blocks - 1}, so that a block comes before and after it",
+            ),
+            (
+                self.mask_channels in (0, self.condition_channels),
+                f"mask_channels {self.mask_channels}",
+                f"0, or {self.condition_channels} as the condition has",
+            ),
+        ):
+            if not holds:
+                raise ValueError(f"got {got}, expected {expected}: change it in the CoCosNetConfig")
 
     @property
     def match_size(self) -> tuple[int, int]:
@@ -69,7 +98,12 @@ class CoCosNetConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "CoCosNetConfig":
-        """From JSON, where tuples have become lists."""
+        """From JSON, where tuples have become lists; ValueError for a setting that does not exist."""
+        if unknown := values.keys() - {field.name for field in fields(cls)}:
+            raise ValueError(
+                f"got the settings {', '.join(sorted(unknown))}, expected only those of CoCosNetConfig: "
+                "take them out, or use the version of exemplar_lab that wrote them"
+            )
 
         def freeze(value):
             return tuple(map(freeze, value)) if isinstance(value, list) else value
@@ -101,13 +135,13 @@ class CoCosNet(nn.Module):
         """The image that has the structure of `condition` and the look of `exemplar`.
 
         condition, exemplar: in [0, 1], both of the size in the config.
-        exemplar_condition: used only with `mask_channels`: the exemplar's label map while the mask warm-up lasts, noise after it; None
-            stands for the mean of that noise, which is what a trained model expects.
-        record: True gives the `DenseMatch` (h·w × h·w weights per sample); False gives the same image and warp in linear memory.
+        exemplar_condition: used only with `mask_channels`: the exemplar's label map while the mask warm-up lasts, noise after
+            it; None stands for the mean of that noise, which is what a trained model expects.
+        record: True gives the `DenseMatch` (h·w × h·w weights per sample); False the same image and warp in linear memory.
         Returned features: `adapted_condition` (x_S), and the unit vectors `query` and `key` that were matched.
-        Raises ValueError when sizes or channels are not those of the config.
+        Raises ValueError when sizes or channels are not those of the config, or there are more of the one than of the other.
         """
-        self._check(condition, exemplar)
+        self._check(condition, exemplar, exemplar_condition)
         config = self.config
         adapted_condition = self.condition_adaptor(condition * 2 - 1)
         query = self._match_features(adapted_condition)
@@ -140,14 +174,21 @@ class CoCosNet(nn.Module):
             return warp
         return torch.cat([F.interpolate(warp, condition.shape[-2:], mode="bilinear"), condition], dim=1)
 
-    def _check(self, condition: Tensor, exemplar: Tensor) -> None:
-        side = self.config.size
-        expected = (self.config.condition_channels, side, side), (3, side, side)
-        for name, tensor, shape in zip(("condition", "exemplar"), (condition, exemplar), expected, strict=True):
-            if tuple(tensor.shape[1:]) != shape:
+    def _check(self, condition: Tensor, exemplar: Tensor, exemplar_condition: Tensor | None) -> None:
+        inputs = [("condition", condition, self.config.condition_channels), ("exemplar", exemplar, 3)]
+        if self.config.mask_channels and exemplar_condition is not None:
+            inputs.append(("exemplar_condition", exemplar_condition, self.config.mask_channels))
+        for name, tensor, channels in inputs:
+            expected = (channels, self.config.size, self.config.size)
+            if tuple(tensor.shape[1:]) != expected:
                 raise ValueError(
-                    f"got a {name} of shape (channels, height, width) = {tuple(tensor.shape[1:])}, expected {shape}: "
+                    f"got {name} of shape (channels, height, width) = {tuple(tensor.shape[1:])}, expected {expected}: "
                     "resize it, or load a checkpoint trained for this size and kind of condition"
+                )
+            if len(tensor) != len(condition):
+                raise ValueError(
+                    f"got {len(condition)} of condition and {len(tensor)} of {name}, expected equally many: "
+                    f"repeat a single one with {name}.expand({len(condition)}, -1, -1, -1)"
                 )
 
 

@@ -9,10 +9,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 from exemplar_lab.ops.correlation import attend
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, spectral: bool = True) -> nn.Module:
-    """A convolution that keeps the size (divided by `stride`), spectrally normalised as all layers of CoCosNet are."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2)
-    return spectral_norm(layer) if spectral else layer
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = True) -> nn.Module:
+    """A convolution that keeps the size (divided by `stride`), spectrally normalised as all layers of CoCosNet are.
+
+    bias: False where the next layer takes a constant per channel away again (InstanceNorm), so that no parameter is idle.
+    """
+    return spectral_norm(nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=bias))
 
 
 def upsample(feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -26,10 +28,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.body = nn.Sequential(
-            conv(inputs, outputs),
+            conv(inputs, outputs, bias=False),
             nn.InstanceNorm2d(outputs),
             nn.LeakyReLU(0.2),
-            conv(outputs, outputs),
+            conv(outputs, outputs, bias=False),
             nn.InstanceNorm2d(outputs),
         )
         self.past = conv(inputs, outputs, kernel=1) if inputs != outputs else nn.Identity()
@@ -41,17 +43,18 @@ class ResidualBlock(nn.Module):
 class NonLocal(nn.Module):
     """Every position looks at every other (SAGAN): keys and values at half the size, a residual whose weight starts at 0.
 
+    No biases: one on the keys would add the same to every score of a row, which the softmax does not see.
     The attention is exact and never holds its matrix, which at 128² would take 256 MB per image.
     """
 
     def __init__(self, width: int):
         super().__init__()
-        self.query, self.key = conv(width, width // 8, 1), conv(width, width // 8, 1)
-        self.value, self.out = conv(width, width // 2, 1), conv(width // 2, width, 1)
+        self.query, self.key = conv(width, width // 8, 1, bias=False), conv(width, width // 8, 1, bias=False)
+        self.value, self.out = conv(width, width // 2, 1, bias=False), conv(width // 2, width, 1, bias=False)
         self.gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        small = F.max_pool2d(x, 2)
-        query, key, value = (f.flatten(2).transpose(1, 2) for f in (self.query(x), self.key(small), self.value(small)))
+        maps = self.query(x), F.max_pool2d(self.key(x), 2), F.max_pool2d(self.value(x), 2)
+        query, key, value = (f.flatten(2).transpose(1, 2) for f in maps)
         seen = attend(query.contiguous(), key.contiguous(), value.contiguous(), 1.0)
         return x + self.gain * self.out(seen.transpose(1, 2).unflatten(2, x.shape[-2:]))

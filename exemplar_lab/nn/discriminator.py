@@ -12,7 +12,8 @@ from exemplar_lab.nn.blocks import conv
 class PatchDiscriminator(nn.Module):
     """One logit per patch, at `scales` scales, each half the size of the one before (pix2pixHD; D of CoCosNet Eq. 13).
 
-    Released code: sees the condition beside the image; Eq. (13) shows it the image alone, and so does this.
+    Released code: sees the condition beside the image; Eq. (13) shows it the image alone, and so does this. Its kernels are 4
+    in every layer; here 3 where the stride is 1, which keeps the size.
     """
 
     def __init__(self, inputs: int, width: int = 64, layers: int = 4, scales: int = 2):
@@ -23,12 +24,13 @@ class PatchDiscriminator(nn.Module):
             body = [conv(inputs, widths[0], 4, 2), nn.LeakyReLU(0.2)]
             for i, (before, after) in enumerate(pairwise(widths)):
                 stride = 1 if i == layers - 2 else 2
-                body += [conv(before, after, 4 if stride == 2 else 3, stride), nn.InstanceNorm2d(after), nn.LeakyReLU(0.2)]
+                kernel = 4 if stride == 2 else 3
+                body += [conv(before, after, kernel, stride, bias=False), nn.InstanceNorm2d(after), nn.LeakyReLU(0.2)]
             return nn.Sequential(*body, conv(widths[-1], 1))
 
         self.scales = nn.ModuleList(one_scale() for _ in range(scales))
 
-    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 hd wd"]]:
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 _ _"]]:
         """Logits at each scale, for an image in [0, 1]."""
         image = image * 2 - 1
         logits = []

@@ -14,9 +14,10 @@ class DomainAdaptor(nn.Module):
 
     convolutions: (width, stride) of each Conv-InstanceNorm-LeakyReLU; blocks: widths of the residual blocks after them.
     The last layer normalises every position over its channels, so that Eq. (9) cannot be met by making everything small.
-    The appendix also says "synchronous batch normalization within this sub-network"; Table 5's text names InstanceNorm, which is
-    used, and which makes an image's features independent of the batch it stands in.
-    Released code: SPADE residual blocks conditioned on the raw input instead of these plain ones.
+    The appendix also says "synchronous batch normalization within this sub-network"; Table 5's text names InstanceNorm, which
+    is used, and which makes an image's features independent of the batch it stands in.
+    Released code: SPADE residual blocks conditioned on the raw input instead of these plain ones, and the last layer only
+    scales each position to length one.
     """
 
     def __init__(self, inputs: int, convolutions: tuple[tuple[int, int], ...], blocks: tuple[int, ...]):
@@ -25,7 +26,7 @@ class DomainAdaptor(nn.Module):
         layers = []
         for (before, after), (_, stride) in zip(pairwise(widths), convolutions, strict=True):
             kernel = 4 if stride == 2 else 3
-            layers += [conv(before, after, kernel, stride), nn.InstanceNorm2d(after), nn.LeakyReLU(0.2)]
+            layers += [conv(before, after, kernel, stride, bias=False), nn.InstanceNorm2d(after), nn.LeakyReLU(0.2)]
         layers += [ResidualBlock(before, after) for before, after in pairwise([widths[-1], *blocks])]
         self.layers = nn.Sequential(*layers)
 

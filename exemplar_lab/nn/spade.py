@@ -13,9 +13,10 @@ Normalisation = Literal["position", "batch"]
 
 
 class StyleEncoder(nn.Module):
-    """Eq. (6) of [CoCosNet]: α, β = T(r; θ_T), two plain convolutions from the warped exemplar to a scale and a shift per position.
+    """Eq. (6) of [CoCosNet]: α, β = T(r; θ_T), two plain convolutions from the warped exemplar to scale and shift per position.
 
-    style: r_{y→x} at any size; it is brought to `size` bilinearly (Table 5). The scale starts at 1 and the shift at 0 on average.
+    style: r_{y→x} at any size; it is brought to `size` bilinearly (Table 5). The scale starts near 1 and the shift near 0.
+    Released code: nearest neighbour instead of bilinear, reflection instead of zero padding, no spectral normalisation here.
     """
 
     def __init__(self, style_channels: int, width: int, hidden: int):
@@ -49,6 +50,7 @@ class SpadeResidualBlock(nn.Module):
 
     Table 5 counts one style encoder per block; the SPADE block that the text cites normalises once before each of its
     convolutions, and each normalisation has its own encoder here, as in the released code.
+    Released code: reflection padding here too, and no bias on the way past; else the same numbers from the same weights.
     """
 
     def __init__(self, inputs: int, outputs: int, style_channels: int, hidden: int, norm: Normalisation = "position"):

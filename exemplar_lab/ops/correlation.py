@@ -9,29 +9,28 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import DenseMatch
 
+Centring = Literal["channel", "space", "none"]
+
 _CHUNK = {"cpu": 2**20, "cuda": 2**26}
 """Scores that `attend` holds at once: 4 MB of float32 stay in a core's cache, 256 MB keep a GPU busy."""
 
 
 def normalise(
     feature: Float[Tensor, "b c h w"],
-    centring: Literal["channel", "space", "none"] = "channel",
+    centring: Centring = "channel",
     patch: int = 1,
     eps: float = 1e-6,
 ) -> Float[Tensor, "b n d"]:
     """One vector of length one per position, ready for a cosine: the hats and the denominator of CoCosNet Eq. (3).
 
     feature: x_S or y_S, any scale.
-    centring: what mean is taken away first: "channel", of each position over its channels (the paper); "space", of each channel over
-        all positions (the alternative of its Fig. 19).
-    patch: side of the neighbourhood that is matched as one vector; d = c · patch². Released code: 3, where the paper says 1.
+    centring: what mean is taken away first: "channel", of each position over its channels (the paper); "space", of each channel
+        over all positions (the alternative of its Fig. 19).
+    patch: odd side of the neighbourhood that is matched as one vector; d = c · patch². Beyond the border stand zeros.
     eps: floor of the length, so that an all-zero feature matches everything equally instead of giving NaN.
+    Released code: a patch of 3, where the paper compares single positions.
     """
-    if patch > 1:
-        feature = F.unfold(feature, patch, padding=patch // 2)
-        # unfold pads with zeros, and so does the released code
-    else:
-        feature = feature.flatten(2)
+    feature = F.unfold(feature, patch, padding=patch // 2) if patch > 1 else feature.flatten(2)
     if centring == "channel":
         feature = feature - feature.mean(1, keepdim=True)
     elif centring == "space":
@@ -112,9 +111,7 @@ class _Attend(torch.autograd.Function):
         grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         inner = (grad * answer).sum(-1)
         for rows in _row_chunks(query, key):
-            score = torch.baddbmm(
-                normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale
-            )
+            score = torch.baddbmm(normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale)
             weight = score.exp_()
             if ctx.needs_input_grad[2]:
                 grad_value.baddbmm_(weight.transpose(1, 2), grad[:, rows])
