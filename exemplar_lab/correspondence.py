@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.grid import cell_centres, index_to_xy
@@ -67,6 +67,17 @@ class Correspondence(Protocol):
 
 def _tiny(like: Tensor) -> float:
     return torch.finfo(like.dtype).tiny
+
+
+def _neighbourhood(
+    index: Int[Tensor, "b n"], size: tuple[int, int], radius: float
+) -> tuple[Int[Tensor, "b n t"], Bool[Tensor, "b n t"]]:
+    """The cells within `radius` of each cell, along both axes, and which of them lie inside the grid (the others are void)."""
+    reach = torch.arange(-int(radius), int(radius) + 1, device=index.device)
+    y = (index.div(size[1], rounding_mode="floor")[..., None] + reach)[..., :, None]
+    x = (index[..., None] % size[1] + reach)[..., None, :]
+    inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
+    return ((y * size[1] + x) * inside).flatten(2), inside.flatten(2)
 
 
 def _normalised(weight: Tensor) -> Tensor:
@@ -144,10 +155,9 @@ class _Match:
             return self.warp(centres.expand(self.batch, -1, -1, -1)) / self.mass()[:, None].clamp_min(_tiny(centres))
 
         def expectation(rows: Tensor, _) -> Tensor:
-            centres = cell_centres(self.key_size, device=rows.device, dtype=rows.dtype)
-            peak = centres[rows.argmax(-1)]
-            near = rows * ((peak[:, :, None] - centres).abs().amax(-1) <= radius)
-            return near @ centres / near.sum(-1, keepdim=True).clamp_min(_tiny(rows))
+            index, inside = _neighbourhood(rows.argmax(-1), self.key_size, radius)
+            weight = _normalised(rows.gather(-1, index) * inside)
+            return (weight[..., None] * index_to_xy(index, self.key_size)).sum(2)
 
         return self._on_query_grid(self._map_rows(expectation))
 

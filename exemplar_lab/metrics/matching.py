@@ -63,11 +63,12 @@ def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, 
     keys_per_query = math.prod(match.key_size) / math.prod(match.query_size)
     radius = (cells.count.flatten(1) * keys_per_query / math.pi).sqrt() + math.sqrt(0.5)
     centres = cell_centres(match.key_size, device=truth.device, dtype=truth.dtype)
-    inside = []
-    for query in torch.arange(truth.shape[2], device=truth.device).split(max(1, 2**22 // (len(truth) * len(centres)))):
+    visible = cells.visible.flatten(1)
+    inside = torch.zeros_like(radius)
+    for query in visible.any(0).nonzero()[:, 0].split(max(1, 2**22 // (len(truth) * len(centres)))):
         distance = torch.cdist(truth[:, :, query], centres).nan_to_num(nan=math.inf).amin(1)
-        inside.append((match.rows(query) * (distance <= radius[:, query, None])).sum(-1))
-    return mean_where(torch.cat(inside, dim=1).unflatten(1, match.query_size), cells.visible)
+        inside[:, query] = (match.rows(query) * (distance <= radius[:, query, None])).sum(-1)
+    return mean_where(inside.unflatten(1, match.query_size), cells.visible)
 
 
 def no_match_auroc(match: Correspondence, cells: CellTruth) -> Float[Tensor, " b"]:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-SHOWN = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint", "warp_l1", "warp_l1_ratio", "warp_psnr", "warp_ssim")
+SHOWN = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint", "warp_l1", "warp_l1_ratio", "albedo_l1_ratio", "warp_ssim")
 
 
 def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, dict[str, float]]:

@@ -115,11 +115,14 @@ def show_image(axis: Axes, image: Float[Tensor, "c h w"] | np.ndarray, title: st
 
 
 def as_rgb(image: Float[Tensor, "c h w"]) -> np.ndarray:
-    """Height × width × 3 in [0, 1]: grey for one channel; many channels (a pose) each get a hue, the strongest wins."""
+    """Height × width × 3 in [0, 1]: grey for one channel; many channels (a pose) each get a hue, the strongest wins.
+
+    Many channels are sharpened first, or the slow fall of distance maps would cover everything.
+    """
     image = image.detach().float().cpu().clamp(0, 1)
     if len(image) not in (1, 3):
         hue = matplotlib.colormaps["hsv"](np.linspace(0, 0.92, len(image)))[:, :3]
-        image = (image[:, None] * torch.from_numpy(hue).float()[:, :, None, None]).amax(0)
+        image = (image.pow(16)[:, None] * torch.from_numpy(hue).float()[:, :, None, None]).amax(0)
     return image.expand(3, -1, -1).movedim(0, -1).numpy()
 
 
