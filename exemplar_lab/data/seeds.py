@@ -26,7 +26,7 @@ def fold(key: Int[Tensor, " b"], name: str) -> Int[Tensor, " b"]:
 
 
 def uniform(
-    key: Int[Tensor, " b"], name: str, shape: tuple[int, ...] = (), low: float = 0, high: float = 1
+    key: Int[Tensor, " b"], name: str, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0
 ) -> Float[Tensor, "b ..."]:
     """Numbers in [low, high) for the purpose `name`, float64, one set of `shape` per key."""
     total = 1
@@ -38,7 +38,7 @@ def uniform(
     return (low + (high - low) * unit).reshape(-1, *shape)
 
 
-def choose(key: Int[Tensor, " b"], name: str, weights: tuple[float, ...]) -> Int[Tensor, " b"]:
+def choose(key: Int[Tensor, " b"], name: str, weights: tuple[float | int, ...]) -> Int[Tensor, " b"]:
     """An integer 0 … len(weights) − 1 per key, drawn in proportion to `weights`."""
     edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
     edges = (edges / edges[-1])[:-1].to(key.device)

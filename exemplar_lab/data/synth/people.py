@@ -11,7 +11,7 @@ from exemplar_lab.data.pose import CHANNELS, pose_maps
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
 from exemplar_lab.data.synth.body import Bones
 from exemplar_lab.data.synth.render import Backdrop, Light, render
-from exemplar_lab.data.synth.skeleton import draw_pose, grow, keypoints
+from exemplar_lab.data.synth.skeleton import HEIGHT, draw_pose, grow, keypoints
 from exemplar_lab.data.synth.truth import truth_of
 from exemplar_lab.data.synth.wardrobe import Wardrobe, draw_identity
 from exemplar_lab.translation import Batch
@@ -108,11 +108,11 @@ def _figures(key: Tensor, tier: Tier, measures: dict[str, Tensor]) -> tuple[Bone
     room = (1.12 - zoom).clamp(0.06, 0.6) * 0.5
     focus = uniform(both, "focus", (), -0.42, 0.25) * (zoom - 1.1).clamp(0, 0.5) * 2
     x = 0.5 + uniform(both, "x", (), -0.7, 0.7) * room
-    y = 0.5 + uniform(both, "y", (), -0.35, 0.35) * room - focus * zoom * 0.86
+    y = 0.5 + uniform(both, "y", (), -0.35, 0.35) * room - focus * zoom * HEIGHT
     bones = grow(
         draw_pose(both, tier.yaw, tier.bend), {n: v.repeat(2) for n, v in measures.items()}, zoom, torch.stack([x, y], dim=-1)
     )
-    return bones, zoom * 0.86
+    return bones, zoom * HEIGHT
 
 
 def _studio(key: Tensor) -> tuple[Light, Backdrop]:

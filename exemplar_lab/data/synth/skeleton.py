@@ -9,8 +9,19 @@ from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, place
 
 _CAMERA_PITCH = 0.19
 """Radians by which the camera looks down; it shows the shoes and the floor."""
-_TALLNESS = 0.86
+HEIGHT = 0.9
 """Height of the figure at zoom 1, as a fraction of the image side."""
+
+
+_LIMBS = {
+    "upper_arm": ("shoulder", "elbow", (0.031, 0.036, 0.028, 0.0255), 0.030, 0.0255, "b"),
+    "forearm": ("elbow", "wrist", (0.0255, 0.030, 0.021, 0.0170), 0.0255, 0.017, "ab"),
+    "hand": ("wrist", "tip", (0.0170, 0.026, 0.027, 0.0170), 0.017, 0.017, "a"),
+    "thigh": ("hip", "knee", (0.050, 0.054, 0.041, 0.034), 0.040, 0.034, "b"),
+    "shin": ("knee", "ankle", (0.034, 0.044, 0.029, 0.021), 0.034, 0.020, "a"),
+    "foot": ("heel", "toe", (0.027, 0.028, 0.030, 0.027), 0.026, 0.027, ""),
+}
+"""Joints, half-widths (control values, A to B), heights of the rounded ends in body heights, and which ends sit inside a joint."""
 
 
 def draw_pose(key: Int[Tensor, " b"], yaw: float, bend: float) -> dict[str, Tensor]:
@@ -33,7 +44,7 @@ def draw_pose(key: Int[Tensor, " b"], yaw: float, bend: float) -> dict[str, Tens
         def limb(name, low, high, own=own):
             return uniform(own, name, (), low, high)
 
-        raised = limb("raised", 0, 1)
+        raised = limb("raised", 0.0, 1.0)
         pose[f"arm_{side}"] = 0.16 + bend * (raised * raised * 1.5)
         pose[f"arm_swing_{side}"] = bend * limb("arm_swing", -0.5, 0.6)
         pose[f"elbow_{side}"] = bend * limb("elbow", -0.7, 1.7)
@@ -79,8 +90,8 @@ def _joints(pose: dict[str, Tensor], body: dict[str, Tensor]) -> dict[str, Tenso
         arm, swing = arm + pose[f"elbow_{side}"], swing + pose[f"elbow_swing_{side}"]
         wrist = elbow + 0.130 * direction(sign * arm, swing)
         tip = wrist + 0.040 * direction(sign * (arm + pose[f"wrist_{side}"]), swing)
-        leg, swing = pose[f"leg_{side}"], pose[f"leg_swing_{side}"]
-        leg = leg * (1 - 0.6 * body["skirt"])
+        # Skirts hold the legs together.
+        leg, swing = pose[f"leg_{side}"] * (1 - 0.6 * body["skirt"]), pose[f"leg_swing_{side}"] * (1 - 0.6 * body["skirt"])
         knee = hip + 0.215 * direction(sign * leg, swing)
         leg, swing = leg * 0.6 + pose[f"knee_{side}"] * (1 - 0.7 * body["skirt"]), swing - pose[f"knee_swing_{side}"]
         ankle = knee + 0.215 * direction(sign * leg, swing)
@@ -109,7 +120,7 @@ def _turn(points: Float[Tensor, "b 3"], yaw: Tensor) -> Float[Tensor, "b 3"]:
 def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, " b"], centre: Float[Tensor, "b 2"]) -> Bones:
     """Tubes, as fractions of the image side, of a body with the given pose.
 
-    zoom 1 makes the figure 0.86 of the image tall; `centre` is where the middle of the figure falls. `body` holds the measures of the identity.
+    zoom 1 makes the figure 0.9 of the image tall; `centre` is where the middle of the figure falls. `body` holds the measures of the identity.
     """
     yaw, face = pose["yaw"], pose["yaw"] + pose["look"]
     joints = _joints(pose, body)
@@ -122,7 +133,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     joints["hair_end"] = joints["hair_root"] + back * 0.006 + down * body["hair_length"][:, None]
     joints["bun_root"] = joints["skull"] + back * body["bun_back"][:, None] - down * body["bun_up"][:, None]
     joints["bun_end"] = joints["bun_root"] + back * 0.01 + down * body["bun_length"][:, None]
-    scale = (zoom * _TALLNESS)[:, None]
+    scale = (zoom * HEIGHT)[:, None]
 
     def project(point):
         x, y, z = _turn(point, yaw).unbind(-1)
@@ -132,7 +143,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
 
     joints = {name: project(point) for name, point in joints.items()}
     tubes = [None] * len(PARTS)
-    unit = zoom * _TALLNESS
+    unit = zoom * HEIGHT
     none = torch.zeros_like(yaw)
 
     def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, joints_at=""):
@@ -162,88 +173,21 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     tube("bun", "bun_root", "bun_end", (bun, bun * 1.1, bun * 0.9, bun * body["bun_taper"]), bun, bun * 0.8, face)
     skirt = body["skirt"]
     flare = hips * body["flare"]
-    tube(
-        "skirt",
-        "skirt_top",
-        "skirt_hem",
-        tuple(r * skirt for r in (hips * 0.86, hips * 1.12, flare * 0.95, flare)),
-        0.008,
-        0.006,
-        yaw,
-        0.80,
-    )
-    build = body["build"]
+    cone = (hips * 0.86, hips * 1.14, flare * 0.95, flare)
+    tube("skirt", "skirt_top", "skirt_hem", tuple(r * skirt for r in cone), 0.008, 0.006, yaw, 0.92)
     for side in ("right", "left"):
-        upper = _turn_down(joints[f"shoulder_{side}"], joints[f"elbow_{side}"]) * yaw
-        sleeve, cuff = body["sleeve_cloth"], body[f"sleeve_{side}"]
-        tube(
-            f"upper_arm_{side}",
-            f"shoulder_{side}",
-            f"elbow_{side}",
-            (0.034 * build, 0.037 * build, 0.027 * build, 0.0255 * build),
-            0.033 * build,
-            0.027,
-            upper,
-            1.0,
-            sleeve,
-            cuff,
-            "b",
-        )
-        tube(
-            f"forearm_{side}",
-            f"elbow_{side}",
-            f"wrist_{side}",
-            (0.0255 * build, 0.031 * build, 0.022 * build, 0.0175 * build),
-            0.027,
-            0.018,
-            upper,
-            1.0,
-            sleeve,
-            cuff - 1,
-            "ab",
-        )
-        tube(
-            f"hand_{side}",
-            f"wrist_{side}",
-            f"tip_{side}",
-            (0.0175 * build, 0.025 * build, 0.026 * build, 0.017 * build),
-            0.018,
-            0.018,
-            upper,
-            1.0,
-            none,
-            none - 1,
-            "a",
-        )
-        thigh = _turn_down(joints[f"hip_{side}"], joints[f"knee_{side}"]) * yaw
-        cloth, end = body["leg_cloth"], body[f"leg_{side}"]
-        tube(
-            f"thigh_{side}",
-            f"hip_{side}",
-            f"knee_{side}",
-            (0.050 * build, 0.054 * build, 0.041 * build, 0.034 * build),
-            0.04,
-            0.034,
-            thigh,
-            1.0,
-            cloth,
-            end,
-            "b",
-        )
-        tube(
-            f"shin_{side}",
-            f"knee_{side}",
-            f"ankle_{side}",
-            (0.034 * build, 0.043 * build, 0.029 * build, 0.021 * build),
-            0.034,
-            0.02,
-            thigh,
-            1.0,
-            cloth,
-            end - 1,
-            "a",
-        )
-        tube(f"foot_{side}", f"heel_{side}", f"toe_{side}", (0.027, 0.028, 0.029, 0.026), 0.026, 0.025, yaw * 0)
+        for name, (start, end, radii, cap_a, cap_b, inner) in _LIMBS.items():
+            start, end = f"{start}_{side}", f"{end}_{side}"
+            radii = tuple(r * body["build"] for r in radii)
+            # Only a hanging limb turns about its own axis when the body turns, and a limb turns as a whole.
+            if name in ("upper_arm", "thigh"):
+                roll = _hanging(joints[start], joints[end]) * yaw
+            if name == "foot":
+                tube(f"foot_{side}", start, end, radii, cap_a, cap_b, none)
+                continue
+            cloth, cuff = (body["leg_cloth"], body[f"leg_{side}"]) if name in ("thigh", "shin") else (body["sleeve_cloth"], body[f"sleeve_{side}"])
+            before = {"forearm": 1, "hand": 2, "shin": 1}.get(name, 0)
+            tube(f"{name}_{side}", start, end, radii, cap_a, cap_b, roll, 1.0, cloth, cuff - before, inner)
     chains = [("chest", "pelvis")]
     for side in ("right", "left"):
         chains += [
@@ -256,8 +200,8 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     return Bones(*(torch.stack([tube[name] for tube in tubes], dim=1).float() for name in Bones._fields))
 
 
-def _turn_down(start: Tensor, end: Tensor) -> Tensor:
-    """How far a bone hangs: 1 straight down, 0 level. Only a hanging limb turns about its own axis when the body turns."""
+def _hanging(start: Tensor, end: Tensor) -> Tensor:
+    """How far a bone hangs: 1 straight down, 0 level."""
     x, y, z = (end - start).unbind(-1)
     return (y / (x * x + y * y + z * z).sqrt()).clamp(0, 1)
 

@@ -85,25 +85,25 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
 
     slim = number("slim", 0.0, 1.0)
     measures = {
-        "shoulders": 0.090 + number("shoulders", -0.008, 0.010),
+        "shoulders": 0.085 + number("shoulders", -0.006, 0.010),
         "chest": 0.088 + 0.012 * slim + number("chest", -0.004, 0.004),
         "waist": 0.064 + 0.016 * slim + number("waist", -0.003, 0.004),
         "hips": 0.080 + 0.010 * slim + number("hips", -0.004, 0.006),
         "build": 0.90 + 0.22 * slim,
-        "head": 0.062 + number("head", -0.002, 0.004),
-        "face": 0.050 + number("face", -0.003, 0.006),
+        "head": 0.067 + number("head", -0.002, 0.004),
+        "face": 0.054 + number("face", -0.003, 0.006),
     }
     dress = chance("dress", 0.16)
     skirt = torch.maximum(dress, chance("skirt", 0.14))
     style = choose(key, "hair style", (3, 2, 2, 1.6, 1.6, 1, 0.5))
     pick = {  # short, bob, long, ponytail, bun, afro, shaved
-        "hair_girth": (0.068, 0.073, 0.072, 0.068, 0.068, 0.098, 0.0),
-        "hair_back": (0.006, 0.012, 0.022, 0.006, 0.006, 0.012, 0.0),
+        "hair_girth": (0.074, 0.080, 0.079, 0.073, 0.073, 0.104, 0.0),
+        "hair_back": (0.012, 0.034, 0.038, 0.012, 0.012, 0.062, 0.0),
         "hair_length": (0.012, 0.062, 0.150, 0.012, 0.010, 0.006, 0.010),
         "hair_taper": (0.95, 0.98, 0.80, 0.95, 0.95, 1.0, 1.0),
         "bun_girth": (0.0, 0.0, 0.0, 0.026, 0.034, 0.0, 0.0),
-        "bun_back": (0.0, 0.0, 0.0, 0.070, 0.036, 0.0, 0.0),
-        "bun_up": (0.0, 0.0, 0.0, 0.026, 0.066, 0.0, 0.0),
+        "bun_back": (0.0, 0.0, 0.0, 0.078, 0.040, 0.0, 0.0),
+        "bun_up": (0.0, 0.0, 0.0, 0.030, 0.074, 0.0, 0.0),
         "bun_length": (0.01, 0.01, 0.01, 0.120, 0.006, 0.01, 0.01),
         "bun_taper": (1.0, 1.0, 1.0, 0.45, 1.0, 1.0, 1.0),
     }
@@ -118,10 +118,10 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
     measures |= {
         "skirt": skirt,
         "skirt_length": number("skirt length", 0.70, 1.05),
-        "flare": number("flare", 1.25, 1.65),
+        "flare": number("flare", 1.35, 1.7),
         "top_cloth": number("top cloth", 0.002, 0.006) * (1 - dress),
         "top_hem": torch.where(dress > 0, 2.0, number("top hem", 1.25, 1.75)),
-        "sleeve_cloth": number("sleeve cloth", 0.003, 0.009),
+        "sleeve_cloth": number("sleeve cloth", 0.002, 0.007),
         "leg_cloth": number("leg cloth", 0.003, 0.010),
     }
     odd = chance("odd sleeve", 0.12)

@@ -1,0 +1,226 @@
+"""The procedural people: the same picture whoever asks, and a truth that is proven by rendering."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from exemplar_lab.data.synth import body
+from exemplar_lab.data.synth.people import TIERS, People, Tier
+from exemplar_lab.data.synth.texture import turn_of
+from exemplar_lab.grid import sample_at
+from exemplar_lab.translation import concatenate
+
+
+def _tensors(record):
+    for value in vars(record).values():
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif value is not None:
+            yield from _tensors(value)
+
+
+def _digest(batch) -> str:
+    digest = hashlib.sha256()
+    for tensor in _tensors(batch):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Eight pairs of each tier at 256."""
+    return {tier: People(256, "val", tier).batch(torch.arange(8)) for tier in TIERS}
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    source = People(32, "train")
+    joined = concatenate([source.batch(torch.tensor([i])) for i in (3, 7, 9)])
+    for ours, alone in zip(_tensors(source.batch(torch.tensor([3, 7, 9]))), _tensors(joined), strict=True):
+        assert torch.equal(ours.nan_to_num(-7.0), alone.nan_to_num(-7.0))
+
+
+def test_a_sample_does_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = _digest(People(48).batch(torch.arange(5)))
+        torch.set_num_threads(2)
+        assert _digest(People(48).batch(torch.arange(5))) == one
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_sample_does_not_depend_on_the_process():
+    program = (
+        "import sys, torch; sys.path.insert(0, 'tests'); from test_synth_people import _digest, People; "
+        "print(_digest(People(32, 'test', 'hard').batch(torch.tensor([4, 1999]))))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert answer == _digest(People(32, "test", "hard").batch(torch.tensor([4, 1999])))
+
+
+def test_splits_and_indices_differ():
+    pictures = [People(32, split).batch(torch.arange(2)).target for split in ("train", "val", "test")]
+    flat = torch.cat(pictures).flatten(1)
+    distance = torch.cdist(flat, flat) + torch.eye(6) * 1e3
+    assert distance.min() > 1
+
+
+def test_lengths_and_channels():
+    assert People().length is None
+    assert People(split="val").length == People(split="test").length == 2000
+    batch = People(32, truth=False).batch(torch.arange(2))
+    assert batch.truth is None
+    assert batch.paired.all()
+    assert batch.condition.shape == (2, People.condition_channels, 32, 32) == (2, 35, 32, 32)
+
+
+def test_truth_does_not_change_the_pictures():
+    with_truth, without = (People(32, truth=truth).batch(torch.arange(2)) for truth in (True, False))
+    assert torch.equal(with_truth.target, without.target)
+    assert torch.equal(with_truth.exemplar_condition, without.exemplar_condition)
+
+
+@pytest.mark.parametrize("size", [16, 33, 100])
+def test_sizes_need_not_be_round(size):
+    batch = People(size, "val").batch(torch.arange(2))
+    assert batch.target.shape == (2, 3, size, size)
+    for image in (batch.target, batch.exemplar, batch.condition):
+        assert image.min() >= 0
+        assert image.max() <= 1
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_warping_the_exemplar_by_the_flow_gives_the_target(large, tier):
+    truth = large[tier].truth
+    error = (sample_at(truth.exemplar_albedo, truth.flow) - truth.target_albedo).abs().mean(1)
+    # A third of the size, as the hard tier has it, shows a third of the detail: judge where the exemplar has some.
+    judged = truth.visible & (truth.count > 0.2)
+    mean = error[judged].mean()
+    shifted = (sample_at(truth.exemplar_albedo, truth.flow + 6) - truth.target_albedo).abs().mean(1)[judged].mean()
+    assert mean <= 0.02
+    assert shifted > 2 * mean
+    assert truth.visible.sum() > 0.35 * (truth.target_part >= 0).sum()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_flow_leads_to_the_same_surface_point(large, tier):
+    """The exemplar's own uv, read at the flow, is the target's uv: two independent inverses agree."""
+    truth = large[tier].truth
+    inner = truth.visible & (truth.target_uv[:, 1].abs() < 0.9)
+    there = sample_at(truth.exemplar_uv.nan_to_num(), truth.flow)
+    error = (there - truth.target_uv.nan_to_num()).abs().amax(1)[inner]
+    assert error.median() < 2e-3
+
+
+def test_background_has_no_match(large):
+    truth = large["medium"].truth
+    background = truth.target_part < 0
+    assert truth.flow.isnan().all(1).eq(background).all()
+    assert not truth.visible[background].any()
+    assert (truth.count[~truth.visible] == 0).all()
+    assert truth.count.isfinite().all()
+    assert truth.target_uv.isnan().all(1).eq(background).all()
+
+
+def test_flow_does_not_depend_on_resolution(large):
+    """A pixel centre at 128 is the corner of four pixels at 256, so their mean is its flow, twice as large."""
+    fine, coarse = large["medium"].truth, People(128, "val", "medium").batch(torch.arange(8)).truth
+    pooled = torch.nn.functional.avg_pool2d(fine.flow, 2) / 2
+    parts = fine.target_part.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)
+    same = (parts == coarse.target_part[..., None]).all(-1) & (coarse.target_part >= 0)
+    error = (pooled - coarse.flow).norm(dim=1)[same]
+    assert error.median() < 0.01
+    assert error.mean() < 0.1
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 1.6])
+def test_count_is_the_square_of_the_zoom(zoom):
+    """Without turning, every target pixel covers zoom² exemplar pixels, give or take what foreshortening changes."""
+    truth = People(64, "val", Tier((zoom, zoom), 0.0, 0.3)).batch(torch.arange(8)).truth
+    assert truth.count[truth.visible].median() == pytest.approx(zoom**2, rel=0.12)
+
+
+def test_visibility_has_no_cracks(large):
+    """Hardly any hidden pixel vanishes under a 3 × 3 median, as cracks between parts would."""
+    for batch in large.values():
+        body_pixels = batch.truth.target_part >= 0
+        hidden = (body_pixels & ~batch.truth.visible).float()
+        neighbours = torch.nn.functional.avg_pool2d(hidden[:, None], 3, 1, 1)[:, 0] * 9
+        lonely = (hidden > 0) & (neighbours < 5)
+        assert lonely.sum() / body_pixels.sum() < 0.02
+
+
+def test_twins_are_answers_where_they_look_alike(large):
+    truth = large["easy"].truth
+    assert torch.equal(truth.match_set[:, 0].nan_to_num(-1), truth.flow.nan_to_num(-1))
+    twin = truth.match_set[:, 1]
+    found = ~twin[:, 0].isnan()
+    names = [body.PARTS[i] for i in truth.target_part[found].unique()]
+    assert names
+    assert all(name.endswith(("left", "right")) for name in names)
+    error = (sample_at(truth.exemplar_albedo, twin) - truth.target_albedo).abs().mean(1)[found]
+    assert error.mean() < 0.03
+
+
+def test_locate_and_place_are_inverse():
+    """On bent, tapered, oval tubes: from a pixel to the surface and back."""
+    generator = torch.Generator().manual_seed(0)
+    n = 4000
+
+    def between(low, high):
+        return torch.rand(n, generator=generator) * (high - low) + low
+
+    turn, tilt, oval = between(-3, 3), between(-1, 1), between(0.6, 1)
+    widen = (turn.cos() ** 2 + oval**2 * turn.sin() ** 2).sqrt()
+    values = dict.fromkeys(body.Bones._fields, torch.zeros(n)) | {
+        "ax": between(0.3, 0.7),
+        "ay": between(0.3, 0.7),
+        "shear_a": between(-0.5, 0.5),
+        "shear_b": between(-0.5, 0.5),
+        "cap_a": between(0.02, 0.05),
+        "cap_b": between(0.02, 0.05),
+        **{f"r{i}": between(0.03, 0.06) for i in range(4)},
+        "widen": widen,
+        "deep": oval / widen,
+        "sin": oval * turn.sin() / widen,
+        "cos": turn.cos() / widen,
+    }
+    values["bx"], values["by"] = values["ax"] + 0.2 * tilt.sin(), values["ay"] + 0.2 * tilt.cos()
+    bone = body.Bones(**values)
+    x, y = values["ax"] + between(-0.08, 0.25) * tilt.sin() + between(-0.05, 0.05), values["ay"] + between(-0.05, 0.25) * tilt.cos()
+    spot = body.locate(bone, x, y)
+    assert spot.inside.float().mean() > 0.4
+    back_x, back_y, facing = body.place(bone, spot.along, spot.sin, spot.cos)
+    error = ((back_x - x) ** 2 + (back_y - y) ** 2).sqrt()[spot.inside]
+    assert error.median() < 1e-6
+    assert error.max() < 1e-3
+    assert (facing[spot.inside] >= 0).all()
+
+
+def test_turn_of_is_the_angle():
+    angle = torch.linspace(-3.14, 3.14, 2001)
+    assert torch.allclose(turn_of(angle.sin(), angle.cos()) * torch.pi, angle, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("dial", "word"),
+    [
+        ({"size": 15}, "at least 16"),
+        ({"split": "dev"}, "train, val, test"),
+        ({"tier": "extreme"}, "easy, medium, hard"),
+    ],
+)
+def test_wrong_dials_are_refused(dial, word):
+    with pytest.raises(ValueError, match=word):
+        People(**dial)
+
+
+def test_wrong_indices_are_refused():
+    with pytest.raises(ValueError, match="2000"):
+        People(16, "val").batch(torch.tensor([1, 2000]))
+    with pytest.raises(ValueError, match="-1"):
+        People(16).batch(torch.tensor([-1]))
