@@ -43,11 +43,16 @@ class _Tensors:
 
 
 def concatenate(records: list[Record]) -> Record:
-    """Join records of the same kind along the batch axis; a field must be present in all of them or in none."""
+    """Join records of the same kind along the batch axis; ValueError unless each field is present in all of them or in none."""
     first = records[0]
     joined = {}
     for field in fields(first):
         values = [getattr(record, field.name) for record in records]
+        if len({value is None for value in values}) > 1:
+            raise ValueError(
+                f"got {field.name} in some of the records, expected it in all or in none: "
+                f"drop it first with dataclasses.replace(record, {field.name}=None)"
+            )
         if isinstance(values[0], Tensor):
             joined[field.name] = torch.cat(values)
         elif isinstance(values[0], _Tensors):

@@ -27,6 +27,12 @@ def seed():
 
 
 @pytest.fixture
+def unchecked(monkeypatch):
+    """Without the check of annotations, as users run the package: for the messages that wrong input gets there."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
 def parity():
     """`parity(name)` gives the arrays of tests/parity/NAME.npz as torch tensors, by name."""
 
