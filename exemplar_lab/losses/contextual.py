@@ -28,7 +28,7 @@ _CHUNK = {"cpu": 2**20, "cuda": 2**24}
 def contextual_layers(
     features_generated: Mapping[str, Tensor],
     features_exemplar: Mapping[str, Tensor],
-    weights: Mapping[str, float],
+    weights: Mapping[str, float | int],
     *,
     longest: int | None = None,
     bandwidth: float = 0.1,
@@ -66,8 +66,8 @@ def contextual(
         "space": from both maps the exemplar's mean over positions, channel by channel, as in the contextual loss's own paper.
         "exemplar_channel": from both maps the exemplar's mean over channels at the same position. Needs equal sizes, and
             makes a loss that should not know where things are depend on it.
-    average_over: "generated", as printed: every generated feature needs a source in the exemplar. "exemplar": the mean over j of
-        max_i, so that every exemplar feature must be used; the order of the contextual loss's own paper, there with ε = 1e-5.
+    average_over: "generated", as printed: every generated feature needs a source in the exemplar. "exemplar", the mean over j
+        of max_i: every exemplar feature must be used; the order of the contextual loss's own paper, there with ε = 1e-5.
     Released code: centring "exemplar_channel" with --PONO, which every published command sets, else "space".
     """
     query, key = (direction(features.flatten(2)) for features in _centred(generated, exemplar, centring))

@@ -14,7 +14,7 @@ FEATURE_WEIGHTS = {"relu1_2": 1 / 32, "relu2_2": 1 / 16, "relu3_2": 1 / 8, "relu
 def feature_matching(
     features_generated: Mapping[str, Tensor],
     features_target: Mapping[str, Tensor],
-    weights: Mapping[str, float],
+    weights: Mapping[str, float | int],
     sample_weight: Float[Tensor, " b"] | Bool[Tensor, " b"] | None = None,
 ) -> Float[Tensor, ""]:
     """Eq. (8) of [CoCosNet]: Σ_l λ_l ‖φ_l(x̂_B) − φ_l(x_B)‖₁ over pseudo exemplar pairs, whose right answer x_B is known.

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float | int]) -> Float[Tensor, ""]:
     """Eq. (14) of [CoCosNet]: ψ₁L_feat + ψ₂L_perc + ψ₃L_context + ψ₄L_adv + ψ₅L_domain + ψ₆L_reg, or any other terms by name.
 
     terms: scalars. weights: ψ by the same names. A term of weight 0 need not be there; where it is, it is not added, so that it

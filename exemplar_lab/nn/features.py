@@ -1,7 +1,7 @@
 """Feature extractors for the perceptual and contextual losses: an image in, the activations of named layers out.
 
-`features("fixed")` needs no download and is the default. `features("vgg19")` is the network of the papers. Both have VGG's layer
-names and strides (relu1_* at full size, relu5_* at a sixteenth), and a `name` to write beside every number made with them.
+`features("fixed")` needs no download and is the default; `features("vgg19")` is the network of the papers. Both have VGG's
+layer names and strides (relu1_* at full size, relu5_* at a sixteenth), and a `name` to write beside every number they made.
 """
 
 import hashlib
@@ -137,14 +137,18 @@ def _layer_names(depths: Sequence[int]) -> tuple[str, ...]:
 
 
 def _stack(widths: Sequence[int], depths: Sequence[int], pool: nn.Module, padding_mode: str = "zeros") -> nn.Sequential:
-    """VGG: in each stage `depth` times convolution and ReLU; between stages the image is halved."""
+    """VGG: in each stage `depth` times convolution and ReLU; between stages the image is halved.
+
+    PyTorch's own start values are overwritten later, so drawing them must not move the random numbers of a training run.
+    """
     modules: list[nn.Module] = []
     channels = 3
-    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-        modules += [pool] if stage else []
-        for _ in range(depth):
-            modules += [nn.Conv2d(channels, width, 3, padding=1, padding_mode=padding_mode), nn.ReLU(inplace=True)]
-            channels = width
+    with torch.random.fork_rng(devices=[]):
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            modules += [pool] if stage else []
+            for _ in range(depth):
+                modules += [nn.Conv2d(channels, width, 3, padding=1, padding_mode=padding_mode), nn.ReLU(inplace=True)]
+                channels = width
     return nn.Sequential(*modules)
 
 
