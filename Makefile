@@ -10,7 +10,7 @@ READY_DEV := $(VENV)/.ready-dev
 
 # One line that rewrites itself on a terminal; in a log, only the last word. Errors go to stderr and are seen in full.
 INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
-QUIETLY := awk -v tty="$$([ -t 1 ] && echo 1)" 'tty { printf "\r\033[K%.79s", $$0; fflush() } END { if (tty) printf "\r\033[K" }'
+QUIETLY := awk -v tty="$$([ -t 2 ] && echo 1)" 'tty { printf "\r\033[K%.79s", $$0; fflush() } END { if (tty) printf "\r\033[K" }'
 
 SHELL := /bin/bash
 .PHONY: help demo test lab lint figures constraints clean
