@@ -112,7 +112,118 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
+def train(given: argparse.Namespace) -> None:
+    """Train a model; interrupted at any moment, the same command goes on from the last checkpoint.
+
+    exemplar-lab train cocosnet --data people --profile cpu
+    exemplar-lab train cocosnet --data photos
+    exemplar-lab train cocosnet --data MY_FOLDER_OF_PHOTOGRAPHS
+    torchrun --nproc-per-node 8 -m exemplar_lab train cocosnet --profile paper
+    """
+    from exemplar_lab.training.recipes import make_recipe
+
+    recipe = make_recipe(given.model, given.data, given.profile, given.seed)
+    print(_train(recipe, given.out or Path("runs") / recipe.name, given.device))
+
+
+def _train(recipe, run: Path, device: str) -> Path:
+    """Train to the end with a progress bar; gives the last checkpoint."""
+    from tqdm.auto import tqdm
+
+    from exemplar_lab.training.checkpoint import last_checkpoint
+    from exemplar_lab.training.loop import make_fabric, train
+
+    fabric = make_fabric(device)
+    bar = None
+    for step in train(recipe, run, fabric):
+        bar = bar or tqdm(
+            total=step.of, initial=step.number - 1, unit="step", desc=recipe.name, disable=not fabric.is_global_zero
+        )
+        bar.set_postfix({name: f"{value:.3f}" for name, value in step.terms.items()}, refresh=False)
+        bar.update()
+    if bar:
+        bar.close()
+    else:
+        print(f"{recipe.name}: trained already")
+    return last_checkpoint(run)
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="cocosnet")
+    parser.add_argument("--data", default="people", help="people, photos, or a folder of photographs (default: people)")
+    parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME_OF_THE_RECIPE)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    """Measure a checkpoint on the validation pairs of its recipe, beside an oracle, a copy and a random row.
+
+    exemplar-lab evaluate runs/cocosnet-people-cpu
+    exemplar-lab evaluate cocosnet-people-cpu     (a name: one of the checkpoints that come with the package)
+    """
+    import json
+
+    from tqdm.auto import tqdm
+
+    from exemplar_lab.metrics.tables import table
+    from exemplar_lab.training.evaluation import evaluate_checkpoint
+
+    rows = evaluate_checkpoint(given.checkpoint, given.pairs, given.device, progress=lambda it: tqdm(it, desc="evaluating"))
+    print(f"{given.pairs} validation pairs, mean ± half width of the 95 % interval\n{table(rows)}")
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package")
+    parser.add_argument("--pairs", type=int, default=256)
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def demo(given: argparse.Namespace) -> int:
+    """Train CoCosNet on procedural people, measure it, do the same with photographs, and show all of it in a notebook.
+
+    Under 12 minutes on two cores, installing included. What is already trained is not trained again.
+    """
+    from exemplar_lab.training.recipes import make_recipe
+
+    print("1/3  poses → people: training", flush=True)
+    people = _train(recipe := make_recipe("cocosnet", "people", given.profile), Path("runs") / recipe.name, "auto")
+    print("2/3  edges → photographs: training", flush=True)
+    photos = _train(recipe := make_recipe("cocosnet", "photos", given.profile), Path("runs") / recipe.name, "auto")
+    print("3/3  measuring and drawing in notebooks/10_cocosnet.ipynb", flush=True)
+    return _show_demo(given.profile, people, photos)
+
+
+def _show_demo(profile: str, people: Path, photos: Path) -> int:
+    import json
+
+    from exemplar_lab.metrics.tables import table
+    from exemplar_lab.notebook import run_notebook
+
+    figures = Path("runs/figures").resolve()
+    out = run_notebook(
+        Path("notebooks/10_cocosnet.ipynb"),
+        Path("runs/notebooks/10_cocosnet.ipynb"),
+        {"profile": profile, "people": str(people.resolve()), "photos": str(photos.resolve()), "figures": str(figures)},
+    )
+    for title, name in (("poses → people", "10_people"), ("edges → photographs", "10_photos")):
+        print(f"\n{title}, validation pairs, mean ± half width of the 95 % interval")
+        print(table(json.loads((figures / f"{name}.json").read_text())["rows"]))
+    print(f"\nnotebook  {out}")
+    for path in sorted(figures.glob("10_*.png")):
+        print(f"figure    {path.relative_to(Path.cwd())}")
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
+    "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
+    "train": Command(train, _train_arguments),
+    "evaluate": Command(evaluate, _evaluate_arguments),
     "run": Command(run, _run_arguments),
     "equation": Command(equation, _equation_arguments),
     "papers": Command(papers, lambda parser: None),

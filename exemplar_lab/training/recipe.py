@@ -1,0 +1,76 @@
+"""A recipe: everything that decides what a training run gives, in one frozen record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any
+
+from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.synth.people import People
+from exemplar_lab.models.cocosnet import CoCosNetConfig
+from exemplar_lab.translation import Source
+
+
+SOURCES = {"People": People, "Photographs": Photographs}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, with which weights and for how long.
+
+    weights: ψ of CoCosNet Eq. (14) by term. features: the network that perceptual terms look through.
+    pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
+    learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
+    discriminator_width, discriminator_layers, discriminator_scales: its size; no discriminator is trained when the weight "adv" is 0.
+    warm_up_steps: steps of the mask warm-up (App. E), for models with `mask_channels`.
+    """
+
+    name: str
+    model: CoCosNetConfig
+    source: Source
+    validation: Source
+    weights: Mapping[str, float]
+    steps: int
+    batch_size: int
+    features: str = "fixed"
+    pseudo: float = 0.3
+    learning_rate: float = 1e-4
+    discriminator_learning_rate: float = 4e-4
+    betas: tuple[float, float] = (0.0, 0.999)
+    decay_from: float = 0.5
+    discriminator_width: int = 64
+    discriminator_layers: int = 4
+    discriminator_scales: int = 2
+    warm_up_steps: int = 0
+    save_every: int = 100
+    seed: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON: what a checkpoint keeps, and what must be equal for a run to be resumed."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: _plain(value) for name, value in values.items()}
+
+    def learning_rates(self, step: int) -> tuple[float, float]:
+        """Of the generator (with the correspondence) and of the discriminator, at `step`."""
+        start = self.decay_from * self.steps
+        factor = 1.0 if step < start else max(0.0, (self.steps - step) / (self.steps - start))
+        return factor * self.learning_rate, factor * self.discriminator_learning_rate
+
+
+def make_source(described: dict[str, Any]) -> Source:
+    """The source that `Recipe.describe` wrote down."""
+    values = dict(described)
+    kind = values.pop("kind")
+    if kind not in SOURCES:
+        raise ValueError(f"got a source of kind {kind!r}, expected one of {', '.join(SOURCES)}: it was made by another version")
+    return SOURCES[kind](**values)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {"kind": type(value).__name__, **{name: _plain(part) for name, part in asdict(value).items()}}
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
