@@ -191,7 +191,10 @@ def test_locate_and_place_are_inverse():
     }
     values["bx"], values["by"] = values["ax"] + 0.2 * tilt.sin(), values["ay"] + 0.2 * tilt.cos()
     bone = body.Bones(**values)
-    x, y = values["ax"] + between(-0.08, 0.25) * tilt.sin() + between(-0.05, 0.05), values["ay"] + between(-0.05, 0.25) * tilt.cos()
+    x, y = (
+        values["ax"] + between(-0.08, 0.25) * tilt.sin() + between(-0.05, 0.05),
+        values["ay"] + between(-0.05, 0.25) * tilt.cos(),
+    )
     spot = body.locate(bone, x, y)
     assert spot.inside.float().mean() > 0.4
     back_x, back_y, facing = body.place(bone, spot.along, spot.sin, spot.cos)

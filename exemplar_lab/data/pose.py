@@ -32,11 +32,12 @@ REACH = 0.25
 def pose_maps(keypoints: Float[Tensor, "b 18 2"], size: int) -> Float[Tensor, "b 35 h w"]:
     """The condition maps of poses given in pixels of an image of side `size`; all in [0, 1], the same picture at every size.
 
-    Channels 0–17 are exp(−d² / 2σ²), d the distance to a key point, σ = SIGMA · size. Channels 18–34 are max(0, 1 − d / reach), d the
-    distance to a limb, so 1 on the limb and 0 from reach = REACH · size on. A key point that is NaN, and every limb it ends, is 0
-    everywhere. Key points may lie outside the image.
+    Channels 0–17 are exp(−d² / 2σ²), d the distance to a key point, σ = SIGMA · size. Channels 18–34 are max(0, 1 − d / reach),
+    d the distance to a limb, so 1 on the limb and 0 from reach = REACH · size on. A key point that is NaN, and every limb it
+    ends, is 0 everywhere. Key points may lie outside the image.
 
-    Released code: CoCosNet stores min(d / 3, 255) / 255 with d in city blocks at 256, which depends on the size and is 1 far away.
+    Released code: CoCosNet stores min(d / 3, 255) / 255 with d in city blocks at 256, which depends on the size and is 1 far
+    away.
     """
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"got size {size!r}, expected a positive integer: the side of the condition maps in pixels")

@@ -1,7 +1,8 @@
-"""Random numbers by counting: a number is a hash of (version, split, index, name), so no sample depends on another or on the order.
+"""Random numbers by counting: a number is a hash of (version, split, index, name), so no sample depends on another or on the
+order.
 
-The hash is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) on int64 tensors, which wrap alike on every device. Numbers are
-float64: what is computed from them and then rounded to float32 is the same in any batch, though a vectorised sine is not.
+The hash is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) on int64 tensors, which wrap alike on every device. Numbers
+are float64: what is computed from them and then rounded to float32 is the same in any batch, though a vectorised sine is not.
 """
 
 import zlib

@@ -1,12 +1,13 @@
-"""The surface of a figure: tapered, jointed tubes seen from far away, and the closed forms between pixels and surface coordinates.
+"""The surface of a figure: tapered, jointed tubes seen from far away, and the closed forms between pixels and surface
+coordinates.
 
-A part is a tube around a bone from A to B. Its surface coordinates are `along` (0 at A, 1 at B, beyond in the rounded ends) and the angle
-`turn` around the bone (0 faces forward), held as sine and cosine. Where two bones of a limb meet, lines of equal `along` are sheared
-towards the bisector of the joint, so that both parts end on the same line and a bent elbow neither opens nor overlaps. The nearest
-surface to the viewer wins a pixel (z, growing towards the viewer).
+A part is a tube around a bone from A to B. Its surface coordinates are `along` (0 at A, 1 at B, beyond in the rounded ends) and
+the angle `turn` around the bone (0 faces forward), held as sine and cosine. Where two bones of a limb meet, lines of equal
+`along` are sheared towards the bisector of the joint, so that both parts end on the same line and a bent elbow neither opens
+nor overlaps. The nearest surface to the viewer wins a pixel (z, growing towards the viewer).
 
-Lengths and positions are fractions of the image side. Per pixel only + − × ÷ √ and comparisons occur, which IEEE 754 rounds in one way:
-a sample is then bitwise the same in every batch and on every number of threads, which a vectorised sine would not be.
+Lengths and positions are fractions of the image side. Per pixel only + − × ÷ √ and comparisons occur, which IEEE 754 rounds in
+one way: a sample is then bitwise the same in every batch and on every number of threads, which a vectorised sine would not be.
 """
 
 from typing import NamedTuple

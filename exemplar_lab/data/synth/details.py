@@ -10,8 +10,8 @@ from exemplar_lab.data.synth.body import INDEX, PARTS
 
 
 class Point(NamedTuple):
-    """n surface points: where they lie (`turn` in half turns, `down` and `around` in body heights) and the colours at hand, (6, n) each:
-    first and second colour of what covers the point, and of the skin, the hair and the trousers of its figure."""
+    """n surface points: where they lie (`turn` in half turns, `down` and `around` in body heights) and the colours at hand, (6,
+    n) each: first and second colour of what covers the point, and of the skin, the hair and the trousers of its figure."""
 
     part: Tensor
     along: Tensor
@@ -60,6 +60,12 @@ def _torso(colour: Tensor, at: Point, person: dict[str, Tensor]) -> Tensor:
     belt = step(0.085 - (at.along - 0.55).abs(), 0.03) * person["belt"] * pelvis * trousers
     colour = _over(colour, (0.24, 0.16, 0.12), belt)
     return _over(colour, (0.86, 0.74, 0.42), belt * step(0.055 - side, 0.02))
+
+
+def _skirt(colour: Tensor, at: Point, person: dict[str, Tensor]) -> Tensor:
+    """Pleats, deeper towards the hem, which is a little darker."""
+    pleat = wave(at.turn * 9)
+    return colour * (1 - 0.22 * (pleat * pleat) * at.along.clamp(0, 1) - 0.12 * step(at.along - 0.95, 0.02))
 
 
 def _legs(colour: Tensor, at: Point, person: dict[str, Tensor]) -> Tensor:
@@ -127,6 +133,7 @@ def _both_sides(*names: str) -> tuple[str, ...]:
 
 DETAILS: dict[tuple[str, ...], Callable[[Tensor, Point, dict[str, Tensor]], Tensor]] = {
     ("chest", "pelvis"): _torso,
+    ("skirt",): _skirt,
     _both_sides("thigh", "shin"): _legs,
     _both_sides("foot"): _feet,
     ("head",): _head,

@@ -1,4 +1,5 @@
-"""The procedural world, first task: people. A figure in one pose, and the same figure in another, with the exact truth between them."""
+"""The procedural world, first task: people. A figure in one pose, and the same figure in another, with the exact truth between
+them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from exemplar_lab.data.pose import CHANNELS, pose_maps
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
+from exemplar_lab.data.synth.anatomy import grow, keypoints
 from exemplar_lab.data.synth.body import Bones
 from exemplar_lab.data.synth.render import Backdrop, Light, render
-from exemplar_lab.data.synth.skeleton import HEIGHT, draw_pose, grow, keypoints
+from exemplar_lab.data.synth.skeleton import HEIGHT, draw_pose
 from exemplar_lab.data.synth.truth import truth_of
 from exemplar_lab.data.synth.wardrobe import Wardrobe, draw_identity
 from exemplar_lab.translation import Batch
@@ -24,8 +26,8 @@ VERSION = 1
 class Tier:
     """How far the exemplar is from the target.
 
-    zoom: range of the size of the figure in the exemplar relative to the target. yaw: bound on the turn of either body, in radians.
-    bend: how far limbs leave rest, 0 … 1.
+    zoom: range of the size of the figure in the exemplar relative to the target. yaw: bound on the turn of either body, in
+    radians. bend: how far limbs leave rest, 0 … 1.
     """
 
     zoom: tuple[float, float]
@@ -44,8 +46,8 @@ TIERS = {
 class People:
     """A source of pairs of people, made on the device that asks.
 
-    A sample depends on (VERSION, split, index) and the dials alone. Both images show one identity before one backdrop, so that the
-    target is determined by the exemplar and the target's pose; the backdrop itself has no match.
+    A sample depends on (VERSION, split, index) and the dials alone. Both images show one identity before one backdrop, so that
+    the target is determined by the exemplar and the target's pose; the backdrop itself has no match.
 
     size: image side in pixels, at least 16. split: train, val or test. tier: easy, medium or hard, or a Tier of your own.
     truth: False leaves Batch.truth None, for training, which needs none. Raises ValueError for anything else.
@@ -127,12 +129,12 @@ def _studio(key: Tensor) -> tuple[Light, Backdrop]:
     z = torch.full_like(x, 0.75)
     norm = (x * x + y * y + z * z).sqrt()
     warm = shared("warmth", -0.05, 0.05)
-    strength = uniform(both, "strength", (), 0.66, 0.74)
+    strength = uniform(both, "strength", (), 0.68, 0.76)
     key_light = torch.stack([strength * (1 + warm), strength, strength * (1 - warm)], dim=-1)
     fill = torch.stack([0.44 - warm * 0.4, 0.45 + 0 * warm, 0.49 + warm * 0.4], dim=-1)
     # A wall of one hue: pale, and a little darker and warmer towards the floor.
-    grey = shared("grey", 0.55, 0.93)[:, None]
-    tint = shared("tint", -0.13, 0.13, (3,))
+    grey = shared("grey", 0.62, 0.92)[:, None]
+    tint = shared("tint", -0.12, 0.12, (3,))
     above = grey + tint
     below = grey * shared("floor", 0.72, 1.0)[:, None] + shared("floor tint", -0.06, 0.06, (3,)) + tint * 0.4
     light = Light(*(v.float() for v in (x / norm, y / norm, z / norm, key_light, fill)))

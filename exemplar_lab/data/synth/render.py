@@ -14,8 +14,12 @@ _SHADOW_REACH = 0.045
 """How far a part darkens what lies behind it, as a fraction of the height of the figure."""
 
 
+_GLOSS = {"hair": 0.16, "bun": 0.16, "foot": 0.16, "head": 0.08}
+
+
 class Light(NamedTuple):
-    """A key light from (x, y, z), unit length, and the colours of the light and of the sky that fills the shadows, each (b,) or (b, 3)."""
+    """A key light from (x, y, z), unit length, and the colours of the light and of the sky that fills the shadows, each (b,) or
+    (b, 3)."""
 
     x: Tensor
     y: Tensor
@@ -35,7 +39,8 @@ class Backdrop(NamedTuple):
 
 
 def blocks(samples: int, size: int, device) -> tuple[Float[Tensor, "k b m"], Float[Tensor, "k b m"], int]:
-    """The centres of a size × size grid in m square blocks of k, as fractions of the side, and how many centres a block has on a side."""
+    """The centres of a size × size grid in m square blocks of k, as fractions of the side, and how many centres a block has on
+    a side."""
     side = 2 * max(1, -(-size // 64))
     across = -(-size // side)
     step = torch.arange(side, device=device)
@@ -67,16 +72,18 @@ def render(
     bone = bones.at(sample * len(PARTS) + number)
     spot = locate(bone, x.flatten()[seen], y.flatten()[seen])
     colour = albedo(wardrobe, sample, number, spot.along, spot.sin, spot.cos)
-    shaded = _shade(colour, spot, bone, sample, dim.flatten()[seen], light)
+    shaded = _shade(colour, spot, bone, sample, number, dim.flatten()[seen], light)
     canvas = torch.zeros(7, x.numel(), device=x.device)
     canvas.index_copy_(1, seen, torch.cat([shaded, colour, torch.ones_like(colour[:1])]))
-    canvas = _pool(unblock(canvas.unflatten(1, x.shape), fine, side))
+    canvas = unblock(_pool(canvas.unflatten(1, x.shape), side), size, side // 2)
     behind = (1 - canvas[:, 6:]) * _backdrop(backdrop, bones, unit, size)
     return (canvas[:, :3] + behind).clamp(0, 1), (canvas[:, 3:6] + behind).clamp(0, 1)
 
 
-def _pool(fine: Tensor) -> Tensor:
-    return (fine[..., ::2, ::2] + fine[..., 1::2, ::2] + fine[..., ::2, 1::2] + fine[..., 1::2, 1::2]) * 0.25
+def _pool(fine: Float[Tensor, "c k b m"], side: int) -> Float[Tensor, "c k4 b m"]:
+    """The means of 2 × 2 neighbours within blocks of `side` points squared."""
+    fine = fine.unflatten(1, (side // 2, 2, side // 2, 2))
+    return ((fine[:, :, 0, :, 0] + fine[:, :, 1, :, 0] + fine[:, :, 0, :, 1] + fine[:, :, 1, :, 1]) * 0.25).flatten(1, 2)
 
 
 def _contact(
@@ -102,7 +109,7 @@ def _contact(
     return dim.unflatten(1, shape[1:])
 
 
-def _shade(colour: Tensor, spot: Spot, bone: Bones, owner: Tensor, dim: Tensor, light: Light) -> Tensor:
+def _shade(colour: Tensor, spot: Spot, bone: Bones, owner: Tensor, part: Tensor, dim: Tensor, light: Light) -> Tensor:
     dx, dy = bone.bx - bone.ax, bone.by - bone.ay
     length = (dx * dx + dy * dy).sqrt().clamp_min(1e-4)
     dx, dy = dx / length, dy / length
@@ -115,9 +122,18 @@ def _shade(colour: Tensor, spot: Spot, bone: Bones, owner: Tensor, dim: Tensor, 
     sky = 0.5 - 0.5 * ny
     rim = (1 - nz).clamp(0, 1)
     rim = rim * rim * rim * (0.35 + 0.65 * sky)
+    # A sheen halfway between the light and the viewer, (n · h)³²: strong on hair and shoes, faint on cloth.
+    half = (2 + 2 * light.z).sqrt()[owner]
+    sheen = ((nx * light.x[owner] + ny * light.y[owner] + nz * (1 + light.z[owner])) / half).clamp(0, 1)
+    for _ in range(5):
+        sheen = sheen * sheen
+    gloss = torch.tensor(
+        [_GLOSS.get(name.removesuffix("_right").removesuffix("_left"), 0.04) for name in PARTS], device=sheen.device
+    )
     key, fill = light.key.T[:, owner], light.fill.T[:, owner]
     lit = key * (lambert * dim) + fill * ((0.72 + 0.28 * sky) * (0.5 + 0.5 * dim))
-    return colour * lit + 0.14 * rim * dim
+    seen = colour * lit + (0.12 * rim + gloss[part] * sheen) * dim
+    return seen * (1.22 - 0.22 * seen.clamp_max(1.2))
 
 
 def _backdrop(backdrop: Backdrop, bones: Bones, unit: Tensor, size: int) -> Float[Tensor, "b 3 h w"]:

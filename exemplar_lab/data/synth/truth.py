@@ -19,8 +19,8 @@ def truth_of(
 ) -> Truth:
     """The truth between the first half of the figures (targets) and the second (exemplars), all fields of `Truth`.
 
-    uv holds `along` and the angle as a fraction of half a turn. The second answer of match_set is the mirrored point of the twin part
-    where the two look alike and it is visible; NaN elsewhere.
+    uv holds `along` and the angle as a fraction of half a turn. The second answer of match_set is the mirrored point of the
+    twin part where the two look alike and it is visible; NaN elsewhere.
     """
     samples = len(points) // 2
     x, y, side = blocks(2 * samples, size, points.device)
@@ -70,8 +70,8 @@ def truth_of(
 def _is_seen(
     bones: Bones, owner: Int[Tensor, " n"], number: Tensor, x: Tensor, y: Tensor, along: Tensor, sin: Tensor, cos: Tensor
 ) -> Tensor:
-    """Whether figure `owner` shows, at (x, y), the part `number` and on it the surface point given; decided at the exact point, not at a
-    pixel, so that the answer does not fray where parts meet."""
+    """Whether figure `owner` shows, at (x, y), the part `number` and on it the surface point given; decided at the exact point,
+    not at a pixel, so that the answer does not fray where parts meet."""
     inside = (x > 0) & (x < 1) & (y > 0) & (y < 1)
     spot = locate(bones.at(owner * len(PARTS) + number), x, y)
     same = ((spot.along - along).abs() < _SAME) & ((spot.sin - sin).abs() < _SAME) & ((spot.cos - cos).abs() < _SAME)

@@ -1,4 +1,5 @@
-"""Who a figure is: its measures, and what it wears. Nothing here depends on the pose, so it is the same in both images of a pair."""
+"""Who a figure is: its measures, and what it wears. Nothing here depends on the pose, so it is the same in both images of a
+pair."""
 
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ _SHOES = (
 
 
 class Wardrobe(NamedTuple):
-    """Colours and patterns. The first fields are (b, materials); `inner`, `outer` are (b, parts); the rest is one number per figure."""
+    """Colours and patterns. The first fields are (b, materials); `inner`, `outer` are (b, parts); the rest is one number per
+    figure."""
 
     red: Tensor
     green: Tensor
@@ -85,7 +87,7 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
 
     slim = number("slim", 0.0, 1.0)
     measures = {
-        "shoulders": 0.085 + number("shoulders", -0.006, 0.010),
+        "shoulders": 0.082 + number("shoulders", -0.006, 0.008),
         "chest": 0.088 + 0.012 * slim + number("chest", -0.004, 0.004),
         "waist": 0.064 + 0.016 * slim + number("waist", -0.003, 0.004),
         "hips": 0.080 + 0.010 * slim + number("hips", -0.004, 0.006),
@@ -98,8 +100,8 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
     style = choose(key, "hair style", (3, 2, 2, 1.6, 1.6, 1, 0.5))
     pick = {  # short, bob, long, ponytail, bun, afro, shaved
         "hair_girth": (0.074, 0.080, 0.079, 0.073, 0.073, 0.104, 0.0),
-        "hair_back": (0.012, 0.034, 0.038, 0.012, 0.012, 0.062, 0.0),
-        "hair_length": (0.012, 0.062, 0.150, 0.012, 0.010, 0.006, 0.010),
+        "hair_back": (0.012, 0.034, 0.038, 0.012, 0.012, 0.060, 0.0),
+        "hair_length": (0.012, 0.062, 0.165, 0.012, 0.010, 0.006, 0.010),
         "hair_taper": (0.95, 0.98, 0.80, 0.95, 0.95, 1.0, 1.0),
         "bun_girth": (0.0, 0.0, 0.0, 0.026, 0.034, 0.0, 0.0),
         "bun_back": (0.0, 0.0, 0.0, 0.078, 0.040, 0.0, 0.0),
@@ -122,7 +124,7 @@ def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
         "top_cloth": number("top cloth", 0.002, 0.006) * (1 - dress),
         "top_hem": torch.where(dress > 0, 2.0, number("top hem", 1.25, 1.75)),
         "sleeve_cloth": number("sleeve cloth", 0.002, 0.007),
-        "leg_cloth": number("leg cloth", 0.003, 0.010),
+        "leg_cloth": number("leg cloth", 0.002, 0.007),
     }
     odd = chance("odd sleeve", 0.12)
     for side in ("right", "left"):

@@ -1,0 +1,133 @@
+"""Flesh and cloth on the bones: which tube joins which joints, how wide it is, and where two tubes meet."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, place
+from exemplar_lab.data.synth.skeleton import HEIGHT, place_joints
+
+_LIMBS = {
+    "upper_arm": ("shoulder", "elbow", (0.031, 0.036, 0.028, 0.0255), 0.030, 0.0255, "b", "sleeve", 0),
+    "forearm": ("elbow", "wrist", (0.0255, 0.030, 0.021, 0.0170), 0.0255, 0.017, "ab", "sleeve", 1),
+    "hand": ("wrist", "tip", (0.0170, 0.023, 0.025, 0.0170), 0.017, 0.017, "a", "sleeve", 2),
+    "thigh": ("hip", "knee", (0.043, 0.051, 0.042, 0.034), 0.045, 0.034, "b", "leg", 0),
+    "shin": ("knee", "ankle", (0.034, 0.044, 0.029, 0.021), 0.034, 0.020, "a", "leg", 1),
+    "foot": ("heel", "toe", (0.027, 0.028, 0.030, 0.027), 0.026, 0.027, "", "", 0),
+}
+"""Joints A and B; half-widths (control values, A to B) and heights of the rounded ends, in body heights; which ends sit inside a joint;
+the garment that covers the limb, and how many parts of the limb come before."""
+
+
+def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, " b"], centre: Float[Tensor, "b 2"]) -> Bones:
+    """The tubes of a body with the given pose; `zoom` and `centre` as in `place_joints`, `body` holds the measures of the identity."""
+    yaw, face = pose["yaw"], pose["yaw"] + pose["look"]
+    joints = place_joints(pose, body, zoom, centre)
+    tubes = [None] * len(PARTS)
+    unit = zoom * HEIGHT
+    none = torch.zeros_like(yaw)
+
+    def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, joints_at=""):
+        """Radii, caps and cloth in body heights; `oval` is depth over width."""
+        widen = (roll.cos() ** 2 + oval**2 * roll.sin() ** 2).sqrt()
+        start, end = joints[a], joints[b]
+        values = {
+            "ax": start[:, 0], "ay": start[:, 1], "az": start[:, 2], "bx": end[:, 0], "by": end[:, 1], "bz": end[:, 2],
+            "shear_a": none, "shear_b": none, "cap_a": cap_a * unit + none, "cap_b": cap_b * unit + none,
+            **{f"r{i}": r * unit + none for i, r in enumerate(radii)},
+            "cloth": cloth * unit + none, "hem": hem + none, "widen": widen, "deep": oval / widen,
+            "slant": (oval**2 - 1) * roll.sin() * roll.cos() / widen**2, "sin": oval * roll.sin() / widen, "cos": roll.cos() / widen,
+            **{f"push_{end}": (0.06 if end in joints_at else 0.0) * unit for end in "ab"},
+        }  # fmt: skip
+        tubes[INDEX[name]] = values
+
+    wide, waist, hips = body["chest"], body["waist"], body["hips"]
+    top, lap = body["top_cloth"], body["top_hem"]
+    tube("chest", "neck", "waist", (wide * 0.90, wide * 1.07, wide * 0.92, waist), 0.030, 0.03, yaw, 0.66, top, lap, "b")
+    tube("pelvis", "waist", "hips", (waist, waist * 1.05, hips * 1.06, hips), 0.03, 0.032, yaw, 0.66, top, lap - 1, "a")
+    tube("neck", "jaw", "neck", (0.031, 0.028, 0.029, 0.036), 0.03, 0.028, yaw, 1.0)
+    girth = body["head"]
+    tube("head", "skull", "jaw", (girth, girth * 1.03, girth * 0.93, girth * 0.74), girth * 0.98, girth * 0.53, face, 1.06)
+    hair = body["hair_girth"]
+    tube("hair", "hair_root", "hair_end", (hair, hair * 1.03, hair * 1.03, hair * body["hair_taper"]), hair, hair * 0.45, face)
+    bun = body["bun_girth"]
+    tube("bun", "bun_root", "bun_end", (bun, bun * 1.1, bun * 0.9, bun * body["bun_taper"]), bun, bun * 0.8, face)
+    skirt = body["skirt"]
+    flare = hips * body["flare"]
+    cone = (hips * 0.94, hips * 1.22, flare * 0.98, flare)
+    tube("skirt", "skirt_top", "skirt_hem", tuple(r * skirt for r in cone), 0.008, 0.006, yaw, 0.92)
+    for side in ("right", "left"):
+        for name, (start, end, radii, cap_a, cap_b, inner, garment, before) in _LIMBS.items():
+            start, end = f"{start}_{side}", f"{end}_{side}"
+            radii = tuple(r * body["build"] for r in radii)
+            # Only a hanging limb turns about its own axis when the body turns, and a limb turns as a whole.
+            if name in ("upper_arm", "thigh"):
+                roll = _hanging(joints[start], joints[end]) * yaw
+            cloth, hem = (body[f"{garment}_cloth"], body[f"{garment}_{side}"] - before) if garment else (none, none - 1)
+            tube(f"{name}_{side}", start, end, radii, cap_a, cap_b, roll if garment else none, 1.0, cloth, hem, inner)
+    chains = [("chest", "pelvis")]
+    for side in ("right", "left"):
+        chains += [
+            (f"upper_arm_{side}", f"forearm_{side}"),
+            (f"forearm_{side}", f"hand_{side}"),
+            (f"thigh_{side}", f"shin_{side}"),
+        ]
+    for upper, lower in chains:
+        _join(tubes[INDEX[upper]], tubes[INDEX[lower]])
+    return Bones(*(torch.stack([tube[name] for tube in tubes], dim=1).float() for name in Bones._fields))
+
+
+def _hanging(start: Tensor, end: Tensor) -> Tensor:
+    """How far a bone hangs: 1 straight down, 0 level."""
+    x, y, z = (end - start).unbind(-1)
+    return (y / (x * x + y * y + z * z).sqrt()).clamp(0, 1)
+
+
+def _join(upper: dict[str, Tensor], lower: dict[str, Tensor]) -> None:
+    """Let two bones end on the bisector of their joint.
+
+    In the frame of the upper bone, points of the bisector satisfy t = −s · sin β / (1 + cos β), β the angle of the joint as
+    seen. The slope is held down where bones are short or the joint is sharp, so that the lines of a part never cross inside it.
+    """
+
+    def frame(tube):
+        dx, dy = tube["bx"] - tube["ax"], tube["by"] - tube["ay"]
+        length = (dx * dx + dy * dy).sqrt().clamp_min(1e-4)
+        return dx / length, dy / length, length
+
+    ux, uy, upper_length = frame(upper)
+    lx, ly, lower_length = frame(lower)
+    cosine = ux * lx + uy * ly
+    sine = lx * uy - ly * ux
+    radius = upper["r3"] * upper["widen"]
+    most = torch.minimum(torch.minimum(upper_length, lower_length) * 0.45 / radius, torch.full_like(radius, 1.3))
+    slope = torch.minimum((-sine / (1 + cosine).clamp_min(1e-3)).clamp_min(-1e3), most).maximum(-most)
+    upper["shear_b"], lower["shear_a"] = slope, -slope
+
+
+def keypoints(bones: Bones) -> Float[Tensor, "b 18 2"]:
+    """The OpenPose points of a figure as fractions of the image side; an eye, an ear or a nose that faces away is NaN."""
+    points = {}
+
+    def joint(name, end):
+        return torch.stack([getattr(bones, f"{end}x")[:, INDEX[name]], getattr(bones, f"{end}y")[:, INDEX[name]]], dim=-1)
+
+    points[1] = joint("chest", "a")
+    for first, side in ((2, "right"), (5, "left")):
+        for step, part in enumerate(("upper_arm", "forearm", "hand")):
+            points[first + step] = joint(f"{part}_{side}", "a")
+    for first, side in ((8, "right"), (11, "left")):
+        for step, (part, end) in enumerate((("thigh", "a"), ("shin", "a"), ("shin", "b"))):
+            points[first + step] = joint(f"{part}_{side}", end)
+    head = Bones(*(v[:, INDEX["head"]] for v in bones))
+    for number, (along, sine, cosine) in {
+        0: (0.62, 0.0, 1.0),
+        14: (0.22, -0.39, 0.92),
+        15: (0.22, 0.39, 0.92),
+        16: (0.35, -1.0, 0.0),
+        17: (0.35, 1.0, 0.0),
+    }.items():
+        at = (torch.full_like(head.ax, value) for value in (along, sine, cosine))
+        x, y, facing = place(head, *at)
+        points[number] = torch.where((facing > -0.35)[:, None], torch.stack([x, y], dim=-1), torch.nan)
+    return torch.stack([points[i] for i in range(18)], dim=1)
