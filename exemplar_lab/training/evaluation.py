@@ -15,35 +15,55 @@ from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.recipe import make_source
 from exemplar_lab.translation import Batch, Source, Translator
 
+PerImage = dict[str, dict[str, Tensor]]
 Rows = dict[str, dict[str, dict[str, float]]]
 
 
-@torch.inference_mode()
 def evaluate(
     model: Translator,
     source: Source,
     pairs: int = 256,
-    batch_size: int = 16,
     name: str = "model",
     device: torch.device | str = "cpu",
     progress: Callable[[Any], Iterator] = iter,
 ) -> Rows:
-    """{row: {number: {"mean", "half_width"}}} over the first `pairs` samples of `source`; `metrics.tables.table` prints it.
+    """{row: {number: {"mean", "half_width"}}} of `measure`; `metrics.tables.table` prints it."""
+    measured = measure(model, source, pairs, name, device, progress=progress)
+    return {row: summarise([numbers]) for row, numbers in measured.items()}
 
-    Rows: `name`, the model's last match and its image; "oracle", the best any match on this grid can do; "copy", every position looks
-    at itself; "random", everywhere at random. progress: wraps the list of batches, for example `tqdm`.
+
+@torch.inference_mode()
+def measure(
+    model: Translator,
+    source: Source,
+    pairs: int = 256,
+    name: str = "model",
+    device: torch.device | str = "cpu",
+    references: bool = True,
+    batch_size: int = 16,
+    progress: Callable[[Any], Iterator] = iter,
+) -> PerImage:
+    """{row: {number: one value per image}} over the first `pairs` samples of `source`.
+
+    Rows: `name`, the model's last match and its image; with `references` also "oracle", the best that a match on this grid can say,
+    "copy", every position looks at itself, and "random", everywhere at random. Numbers: those of `evaluate_matching`, and
+    image_l1, image_psnr, image_ssim of the generated image against the target, whole images, meant for paired samples.
+    progress: wraps the list of batches, for example `tqdm`.
     """
-    rows: dict[str, list[dict[str, Tensor]]] = {name: [], "oracle": [], "copy": [], "random": []}
+    rows: dict[str, list[dict[str, Tensor]]] = {name: []}
+    if references:
+        rows |= {"oracle": [], "copy": [], "random": []}
     for indices in progress(torch.arange(min(pairs, source.length or pairs)).split(batch_size)):
         batch = source.batch(indices, device=device)
         translation = model(batch.condition, batch.exemplar)
         match = translation.matches[-1]
-        grids = match.query_size, match.key_size
         rows[name].append(evaluate_matching(match, batch) | _image_scores(translation.image, batch))
-        rows["oracle"].append(evaluate_matching(oracle_match(batch.truth, *grids), batch))
-        rows["copy"].append(evaluate_matching(copy_match(len(batch), *grids).to(device), batch))
-        rows["random"].append(evaluate_matching(random_match(len(batch), *grids, seed=int(indices[0])).to(device), batch))
-    return {row: summarise(batches) for row, batches in rows.items()}
+        if references:
+            grids = match.query_size, match.key_size
+            rows["oracle"].append(evaluate_matching(oracle_match(batch.truth, *grids), batch))
+            rows["copy"].append(evaluate_matching(copy_match(len(batch), *grids).to(device), batch))
+            rows["random"].append(evaluate_matching(random_match(len(batch), *grids, seed=int(indices[0])).to(device), batch))
+    return {row: {number: torch.cat([b[number] for b in batches]) for number in batches[0]} for row, batches in rows.items()}
 
 
 def evaluate_checkpoint(
@@ -52,13 +72,11 @@ def evaluate_checkpoint(
     """`evaluate` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names."""
     checkpoint = read_checkpoint(find_checkpoint(where))
     recipe = checkpoint.about["recipe"]
-    return evaluate(
-        checkpoint.build().to(device), make_source(recipe["validation"]), pairs, name=recipe["name"], device=device, progress=progress
-    )
+    model, source = checkpoint.build().to(device), make_source(recipe["validation"])
+    return evaluate(model, source, pairs, recipe["name"], device, progress)
 
 
 def _image_scores(image: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """The generated image against the target, over the whole image; meant for paired samples, whose target is the right answer."""
     everywhere = torch.ones_like(batch.target[:, 0], dtype=torch.bool)
     return {
         "image_l1": l1(image, batch.target, everywhere),

@@ -1,6 +1,5 @@
 """The recipes of the package: each docstring says the command, how long it takes and what comes out, as measured."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,67 +7,129 @@ from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.synth.people import People
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
+from exemplar_lab.translation import Source
 
-PROFILES = ("smoke", "cpu", "gpu", "paper")
+COCOSNET = {
+    "smoke": CoCosNetConfig(
+        size=32,
+        adaptor_convolutions=((16, 2),),
+        adaptor_blocks=(16,),
+        shared_blocks=1,
+        match_channels=16,
+        generator_blocks=((16, False), (16, True), (8, True)),
+        nonlocal_after=None,
+        style_hidden=8,
+    ),
+    "cpu": CoCosNetConfig(
+        size=64,
+        adaptor_convolutions=((32, 2), (64, 1)),
+        adaptor_blocks=(64,),
+        shared_blocks=2,
+        match_channels=64,
+        generator_blocks=((64, False), (64, True), (48, True), (32, True)),
+        nonlocal_after=None,
+        style_hidden=24,
+    ),
+    "gpu": CoCosNetConfig(
+        size=128,
+        adaptor_convolutions=((64, 1), (128, 2), (128, 1)),
+        adaptor_blocks=(128, 128),
+        shared_blocks=4,
+        match_channels=128,
+        generator_blocks=((256, False), (256, True), (256, True), (128, True), (64, True)),
+        nonlocal_after=4,
+        style_hidden=64,
+    ),
+    "paper": CoCosNetConfig(),
+}
+"""The model of each profile. smoke: seconds, to see that it runs; cpu: a laptop; gpu: one large GPU; paper: 256², Table 5."""
 
-_SMALL = CoCosNetConfig(
-    size=64,
-    adaptor_convolutions=((32, 1), (64, 2), (64, 1)),
-    adaptor_blocks=(64, 64),
-    shared_blocks=2,
-    match_channels=64,
-    generator_blocks=((64, False), (64, True), (64, True), (32, True)),
-    nonlocal_after=None,
-    style_hidden=32,
-)
-_TINY = replace(
-    _SMALL,
-    size=32,
-    adaptor_convolutions=((16, 1), (16, 2)),
-    adaptor_blocks=(16,),
-    shared_blocks=1,
-    match_channels=16,
-    generator_blocks=((16, False), (16, True), (8, True)),
-    style_hidden=8,
-)
-_MIDDLE = replace(
-    _SMALL,
-    size=128,
-    adaptor_convolutions=((64, 1), (128, 2), (128, 1)),
-    adaptor_blocks=(128, 128),
-    shared_blocks=4,
-    match_channels=128,
-    generator_blocks=((256, False), (256, True), (256, True), (128, True), (64, True)),
-    nonlocal_after=4,
-    style_hidden=64,
-)
-_MODELS = {"smoke": _TINY, "cpu": _SMALL, "gpu": _MIDDLE, "paper": CoCosNetConfig()}
+VARIANTS = ("full", "without-domain", "without-cycle", "batch-norm", "spatial-centring")
+"""The paper's own comparisons: Fig. 9 takes away the domain loss or the cycle term, Fig. 18 has batch for positional normalisation,
+Fig. 19 centres features over space and not over channels."""
 
 _WEIGHTS = {"feat": 1.0, "perc": 0.1, "context": 0.05, "adv": 0.1, "domain": 1.0, "reg": 0.3, "warp": 10.0}
 
+_SMALL_RUN = {
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "discriminator_learning_rate": 1e-3,
+    "discriminator_width": 32,
+    "discriminator_layers": 3,
+    "discriminator_scales": 1,
+    "decay_from": 0.4,
+}
+_RUN = {
+    "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
+    "cpu": _SMALL_RUN | {"steps": 400},
+    "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
+    "paper": {"steps": 300_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.5},
+}
 
-def cocosnet_people(profile: str = "cpu", seed: int = 0) -> Recipe:
-    """CoCosNet from poses to procedural people."""
-    _check(profile)
-    source = People(size=_MODELS[profile].size, split="train", truth=False)
-    recipe = Recipe(
-        name=f"cocosnet-people-{profile}",
-        model=replace(_MODELS[profile], condition_channels=source.condition_channels),
+
+def make_recipe(model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
+
+    data: "people", "photos", or a folder of photographs. Raises ValueError for anything unknown.
+    """
+    if model != "cocosnet":
+        raise ValueError(f"got the model {model!r}, expected cocosnet")
+    if data == "people":
+        return cocosnet_people(profile, seed, variant)
+    if data == "photos":
+        return cocosnet_photos(profile, seed, variant)
+    if not Path(data).is_dir():
+        raise ValueError(f"got the data {data!r}, expected people, photos, or an existing folder of photographs")
+    return cocosnet_photos(profile, seed, variant, folder=data)
+
+
+def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """CoCosNet from poses to procedural people: the exemplar is the same person in another pose, or a distorted copy (30 %).
+
+    exemplar-lab train cocosnet --data people
+    """
+    return _cocosnet("people", People(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
+
+
+def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str | None = None) -> Recipe:
+    """CoCosNet from edges to photographs: the exemplar is a distorted copy, mirrored half of the time.
+
+    exemplar-lab train cocosnet --data photos
+    """
+    source = Photographs(size=_model(profile).size, folder=folder)
+    name = "photos" if folder is None else Path(folder).resolve().name
+    return _cocosnet(name, source, profile, seed, variant, pseudo=0.0)
+
+
+def _model(profile: str) -> CoCosNetConfig:
+    if profile not in COCOSNET:
+        raise ValueError(f"got the profile {profile!r}, expected one of {', '.join(COCOSNET)}")
+    return COCOSNET[profile]
+
+
+def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, pseudo: float) -> Recipe:
+    if variant not in VARIANTS:
+        raise ValueError(f"got the variant {variant!r}, expected one of {', '.join(VARIANTS)}")
+    model = replace(_model(profile), condition_channels=source.condition_channels)
+    weights = dict(_WEIGHTS)
+    match variant:
+        case "without-domain":
+            weights["domain"] = 0.0
+        case "without-cycle":
+            weights["reg"] = 0.0
+        case "batch-norm":
+            model = replace(model, norm="batch")
+        case "spatial-centring":
+            model = replace(model, centring="space")
+    validation = replace(source, split="val", truth=True) if isinstance(source, People) else replace(source, split="val")
+    name = f"cocosnet-{data}-{profile}" + (f"-{variant}" if variant != "full" else "")
+    return Recipe(
+        name=name + (f"-seed{seed}" if seed else ""),
+        model=model,
         source=source,
-        validation=replace(source, split="val", truth=True),
-        weights=_WEIGHTS,
-        steps=700,
-        batch_size=8,
-        learning_rate=1e-3,
-        discriminator_learning_rate=1e-3,
-        discriminator_width=32,
-        discriminator_layers=3,
-        discriminator_scales=1,
+        validation=validation,
+        weights=weights,
+        pseudo=pseudo,
         seed=seed,
+        **_RUN[profile],
     )
-    return recipe
-
-
-def _check(profile: str) -> None:
-    if profile not in PROFILES:
-        raise ValueError(f"got the profile {profile!r}, expected one of {', '.join(PROFILES)}")
