@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from exemplar_lab.data.seeds import choose, fold, sample_keys, uniform
 from exemplar_lab.data.synth import body
 from exemplar_lab.data.synth.people import TIERS, People, Tier
 from exemplar_lab.data.synth.texture import turn_of
@@ -67,6 +68,20 @@ def test_splits_and_indices_differ():
     flat = torch.cat(pictures).flatten(1)
     distance = torch.cdist(flat, flat) + torch.eye(6) * 1e3
     assert distance.min() > 1
+
+
+def test_counted_numbers_are_even_and_unrelated():
+    key = sample_keys(1, "train", torch.arange(20000))
+    first, second = uniform(key, "a"), uniform(key, "b", (), -1.0, 3.0)
+    assert first.dtype == torch.float64
+    assert 0 <= first.min() < 1e-3
+    assert 0.999 < first.max() < 1
+    assert abs(first.mean() - 0.5) < 0.01
+    assert abs(second.mean() - 1) < 0.04
+    neighbours = torch.stack([first[:-1], first[1:], second[1:], uniform(fold(key, "c"), "a")[1:]])
+    assert (torch.corrcoef(neighbours) - torch.eye(4)).abs().max() < 0.03
+    share = choose(key, "d", (3, 1)).double().mean()
+    assert abs(share - 0.25) < 0.015
 
 
 def test_lengths_and_channels():
@@ -144,14 +159,30 @@ def test_count_is_the_square_of_the_zoom(zoom):
     assert truth.count[truth.visible].median() == pytest.approx(zoom**2, rel=0.12)
 
 
+def _lonely(hidden):
+    """Hidden pixels that a 3 × 3 median would remove."""
+    neighbours = torch.nn.functional.avg_pool2d(hidden[:, None].float(), 3, 1, 1)[:, 0] * 9
+    return hidden & (neighbours < 4.5)
+
+
 def test_visibility_has_no_cracks(large):
-    """Hardly any hidden pixel vanishes under a 3 × 3 median, as cracks between parts would."""
+    """Thin hidden lines occur where one body part passes behind another or turns away, but not at joints nor within a part."""
+    chains = [("chest", "pelvis")]
+    for side in ("right", "left"):
+        chains += [tuple(f"{name}_{side}" for name in limb) for limb in (("upper_arm", "forearm", "hand"), ("thigh", "shin"))]
+    chain = torch.arange(100, 100 + len(body.PARTS) + 1)
+    for number, names in enumerate(chains):
+        chain[[body.INDEX[name] for name in names]] = number
+    chain[-1] = -1
     for batch in large.values():
-        body_pixels = batch.truth.target_part >= 0
-        hidden = (body_pixels & ~batch.truth.visible).float()
-        neighbours = torch.nn.functional.avg_pool2d(hidden[:, None], 3, 1, 1)[:, 0] * 9
-        lonely = (hidden > 0) & (neighbours < 5)
-        assert lonely.sum() / body_pixels.sum() < 0.02
+        part = batch.truth.target_part
+        hidden = (part >= 0) & ~batch.truth.visible
+        of_chain = chain[part].float()
+        highest, lowest = (torch.nn.functional.max_pool2d(sign * of_chain, 5, 1, 2) * sign for sign in (1, -1))
+        interior = (highest == lowest) & (part >= 0)
+        assert interior.sum() > 0.5 * (part >= 0).sum()
+        assert (_lonely(hidden) & interior).sum() < 1e-3 * interior.sum()
+        assert _lonely(hidden).sum() < 0.025 * (part >= 0).sum()
 
 
 def test_twins_are_answers_where_they_look_alike(large):

@@ -15,12 +15,16 @@ _LIMBS = {
     "shin": ("knee", "ankle", (0.034, 0.044, 0.029, 0.021), 0.034, 0.020, "a", "leg", 1),
     "foot": ("heel", "toe", (0.027, 0.028, 0.030, 0.027), 0.026, 0.027, "", "", 0),
 }
-"""Joints A and B; half-widths (control values, A to B) and heights of the rounded ends, in body heights; which ends sit inside a joint;
-the garment that covers the limb, and how many parts of the limb come before."""
+"""Joints A and B; half-widths (control values, A to B) and heights of the rounded ends, in body heights; which ends sit
+inside a joint; the garment that covers the limb, and how many parts of the limb come before."""
+
+
+_FACE = {0: (0.62, 0.0, 1.0), 14: (0.22, -0.39, 0.92), 15: (0.22, 0.39, 0.92), 16: (0.35, -1.0, 0.0), 17: (0.35, 1.0, 0.0)}
+"""Nose, eyes and ears on the head: along, and the sine and cosine of the angle."""
 
 
 def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, " b"], centre: Float[Tensor, "b 2"]) -> Bones:
-    """The tubes of a body with the given pose; `zoom` and `centre` as in `place_joints`, `body` holds the measures of the identity."""
+    """The tubes of a posed body; `zoom` and `centre` as in `place_joints`, `body` holds the measures of the identity."""
     yaw, face = pose["yaw"], pose["yaw"] + pose["look"]
     joints = place_joints(pose, body, zoom, centre)
     tubes = [None] * len(PARTS)
@@ -36,7 +40,8 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
             "shear_a": none, "shear_b": none, "cap_a": cap_a * unit + none, "cap_b": cap_b * unit + none,
             **{f"r{i}": r * unit + none for i, r in enumerate(radii)},
             "cloth": cloth * unit + none, "hem": hem + none, "widen": widen, "deep": oval / widen,
-            "slant": (oval**2 - 1) * roll.sin() * roll.cos() / widen**2, "sin": oval * roll.sin() / widen, "cos": roll.cos() / widen,
+            "slant": (oval**2 - 1) * roll.sin() * roll.cos() / widen**2,
+            "sin": oval * roll.sin() / widen, "cos": roll.cos() / widen,
             **{f"push_{end}": (0.06 if end in joints_at else 0.0) * unit for end in "ab"},
         }  # fmt: skip
         tubes[INDEX[name]] = values
@@ -65,15 +70,10 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
                 roll = _hanging(joints[start], joints[end]) * yaw
             cloth, hem = (body[f"{garment}_cloth"], body[f"{garment}_{side}"] - before) if garment else (none, none - 1)
             tube(f"{name}_{side}", start, end, radii, cap_a, cap_b, roll if garment else none, 1.0, cloth, hem, inner)
-    chains = [("chest", "pelvis")]
+    _join(tubes[INDEX["chest"]], tubes[INDEX["pelvis"]])
     for side in ("right", "left"):
-        chains += [
-            (f"upper_arm_{side}", f"forearm_{side}"),
-            (f"forearm_{side}", f"hand_{side}"),
-            (f"thigh_{side}", f"shin_{side}"),
-        ]
-    for upper, lower in chains:
-        _join(tubes[INDEX[upper]], tubes[INDEX[lower]])
+        for upper, lower in (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin")):
+            _join(tubes[INDEX[f"{upper}_{side}"]], tubes[INDEX[f"{lower}_{side}"]])
     return Bones(*(torch.stack([tube[name] for tube in tubes], dim=1).float() for name in Bones._fields))
 
 
@@ -120,13 +120,7 @@ def keypoints(bones: Bones) -> Float[Tensor, "b 18 2"]:
         for step, (part, end) in enumerate((("thigh", "a"), ("shin", "a"), ("shin", "b"))):
             points[first + step] = joint(f"{part}_{side}", end)
     head = Bones(*(v[:, INDEX["head"]] for v in bones))
-    for number, (along, sine, cosine) in {
-        0: (0.62, 0.0, 1.0),
-        14: (0.22, -0.39, 0.92),
-        15: (0.22, 0.39, 0.92),
-        16: (0.35, -1.0, 0.0),
-        17: (0.35, 1.0, 0.0),
-    }.items():
+    for number, (along, sine, cosine) in _FACE.items():
         at = (torch.full_like(head.ax, value) for value in (along, sine, cosine))
         x, y, facing = place(head, *at)
         points[number] = torch.where((facing > -0.35)[:, None], torch.stack([x, y], dim=-1), torch.nan)

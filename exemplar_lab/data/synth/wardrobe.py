@@ -1,6 +1,7 @@
 """Who a figure is: its measures, and what it wears. Nothing here depends on the pose, so it is the same in both images of a
 pair."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from exemplar_lab.data.seeds import choose, uniform
 from exemplar_lab.data.synth.body import INDEX, PARTS
 
-MATERIALS = ("skin", "top", "bottom", "shoe", "hair", "sleeve", "leg", "sock")
+MATERIALS = ("skin", "top", "bottom", "shoe", "hair", "sleeve", "sock")
 PATTERNS = ("plain", "stripes", "checks", "dots", "blocks")
 
 _SKIN = (
@@ -71,192 +72,168 @@ class Wardrobe(NamedTuple):
     person: dict[str, Tensor]
 
 
+_HAIR_STYLES = {  # short, bob, long, ponytail, bun, afro, shaved
+    "hair_girth": (0.074, 0.080, 0.079, 0.073, 0.073, 0.104, 0.0),
+    "hair_back": (0.012, 0.034, 0.038, 0.012, 0.012, 0.060, 0.0),
+    "hair_length": (0.012, 0.062, 0.165, 0.012, 0.010, 0.006, 0.010),
+    "hair_taper": (0.95, 0.98, 0.80, 0.95, 0.95, 1.0, 1.0),
+    "bun_girth": (0.0, 0.0, 0.0, 0.026, 0.034, 0.0, 0.0),
+    "bun_back": (0.0, 0.0, 0.0, 0.078, 0.040, 0.0, 0.0),
+    "bun_up": (0.0, 0.0, 0.0, 0.030, 0.074, 0.0, 0.0),
+    "bun_length": (0.01, 0.01, 0.01, 0.120, 0.006, 0.01, 0.01),
+    "bun_taper": (1.0, 1.0, 1.0, 0.45, 1.0, 1.0, 1.0),
+}
+_SHORT, _SHAVED = 0, 6
+_SLEEVE_ENDS = (0.12, 0.62, 0.85, 1.5, 1.94)
+"""Where sleeves end: 0 … 1 on the upper arm, 1 … 2 on the forearm."""
+_LEG_ENDS = (0.62, 0.9, 1.55, 1.93)
+_TILTS = (0.0, math.pi / 2, 0.7, -0.7)
+
+
 def draw_identity(key: Int[Tensor, " b"]) -> tuple[dict[str, Tensor], Wardrobe]:
     """The measures of a body (body heights, float64) and its wardrobe (float32), by the key of the sample."""
-    device = key.device
+    measures = _measures(key)
+    colours = _colours(key, measures)
+    patterns = _patterns(key, measures)
+    odd = _chance(key, "odd sleeve", 0.12)
+    covers = _dress(measures, odd, uniform(key, "sock", (), -0.2, 0.6))
+    columns = [torch.stack(v, dim=1).float() for v in (*colours, *patterns, *covers)]
+    person = {name: v.float() for name, v in _character(key, measures).items()}
+    return measures, Wardrobe(*columns, person)
 
-    def number(name, low=0.0, high=1.0):
-        return uniform(key, name, (), low, high)
 
-    def chance(name, probability):
-        return (number(name) < probability).double()
+def _chance(key: Tensor, name: str, probability: float) -> Tensor:
+    return (uniform(key, name) < probability).double()
 
-    def from_list(name, colours):
-        table = torch.tensor(colours, dtype=torch.float64, device=device)
-        return table[choose(key, name, (1.0,) * len(colours))]
 
-    slim = number("slim", 0.0, 1.0)
-    measures = {
-        "shoulders": 0.082 + number("shoulders", -0.006, 0.008),
-        "chest": 0.088 + 0.012 * slim + number("chest", -0.004, 0.004),
-        "waist": 0.064 + 0.016 * slim + number("waist", -0.003, 0.004),
-        "hips": 0.080 + 0.010 * slim + number("hips", -0.004, 0.006),
-        "build": 0.90 + 0.22 * slim,
-        "head": 0.067 + number("head", -0.002, 0.004),
-        "face": 0.054 + number("face", -0.003, 0.006),
-    }
-    dress = chance("dress", 0.16)
-    skirt = torch.maximum(dress, chance("skirt", 0.14))
+def _pick(key: Tensor, name: str, values: tuple, weights: tuple[float | int, ...] | None = None) -> Tensor:
+    """One of `values` (numbers or colours) per sample, in proportion to `weights`."""
+    table = torch.tensor(values, dtype=torch.float64, device=key.device)
+    return table[choose(key, name, weights or (1,) * len(values))]
+
+
+def _measures(key: Tensor) -> dict[str, Tensor]:
+    slim = uniform(key, "slim")
+    dress = _chance(key, "dress", 0.16)
+    skirt = torch.maximum(dress, _chance(key, "skirt", 0.14))
     style = choose(key, "hair style", (3, 2, 2, 1.6, 1.6, 1, 0.5))
-    pick = {  # short, bob, long, ponytail, bun, afro, shaved
-        "hair_girth": (0.074, 0.080, 0.079, 0.073, 0.073, 0.104, 0.0),
-        "hair_back": (0.012, 0.034, 0.038, 0.012, 0.012, 0.060, 0.0),
-        "hair_length": (0.012, 0.062, 0.165, 0.012, 0.010, 0.006, 0.010),
-        "hair_taper": (0.95, 0.98, 0.80, 0.95, 0.95, 1.0, 1.0),
-        "bun_girth": (0.0, 0.0, 0.0, 0.026, 0.034, 0.0, 0.0),
-        "bun_back": (0.0, 0.0, 0.0, 0.078, 0.040, 0.0, 0.0),
-        "bun_up": (0.0, 0.0, 0.0, 0.030, 0.074, 0.0, 0.0),
-        "bun_length": (0.01, 0.01, 0.01, 0.120, 0.006, 0.01, 0.01),
-        "bun_taper": (1.0, 1.0, 1.0, 0.45, 1.0, 1.0, 1.0),
-    }
-    measures |= {name: torch.tensor(values, dtype=torch.float64, device=device)[style] for name, values in pick.items()}
-    sleeve_end = torch.tensor((0.12, 0.62, 0.85, 1.5, 1.94), dtype=torch.float64, device=device)[
-        choose(key, "sleeve end", (0.6, 3, 1, 1, 3))
-    ]
-    leg_end = torch.tensor((0.62, 0.9, 1.55, 1.93), dtype=torch.float64, device=device)[
-        choose(key, "leg end", (0.8, 1, 0.7, 4))
-    ]
-    leg_end = torch.where(skirt > 0, 0.0, leg_end)
-    measures |= {
+    sleeve = _pick(key, "sleeve end", _SLEEVE_ENDS, (0.6, 3, 1, 1, 3))
+    leg = torch.where(skirt > 0, 0.0, _pick(key, "leg end", _LEG_ENDS, (0.8, 1, 0.7, 4)))
+    hair = {name: torch.tensor(values, dtype=torch.float64, device=key.device)[style] for name, values in _HAIR_STYLES.items()}
+    return hair | {
+        "shoulders": uniform(key, "shoulders", (), 0.076, 0.090),
+        "chest": 0.088 + 0.012 * slim + uniform(key, "chest", (), -0.004, 0.004),
+        "waist": 0.064 + 0.016 * slim + uniform(key, "waist", (), -0.003, 0.004),
+        "hips": 0.080 + 0.010 * slim + uniform(key, "hips", (), -0.004, 0.006),
+        "build": 0.90 + 0.22 * slim,
+        "head": uniform(key, "head", (), 0.065, 0.071),
+        "face": uniform(key, "face", (), 0.051, 0.060),
+        "style": style,
+        "dress": dress,
         "skirt": skirt,
-        "skirt_length": number("skirt length", 0.70, 1.05),
-        "flare": number("flare", 1.35, 1.7),
-        "top_cloth": number("top cloth", 0.002, 0.006) * (1 - dress),
-        "top_hem": torch.where(dress > 0, 2.0, number("top hem", 1.25, 1.75)),
-        "sleeve_cloth": number("sleeve cloth", 0.002, 0.007),
-        "leg_cloth": number("leg cloth", 0.002, 0.007),
+        "skirt_length": uniform(key, "skirt length", (), 0.70, 1.05),
+        "flare": uniform(key, "flare", (), 1.35, 1.7),
+        "top_cloth": uniform(key, "top cloth", (), 0.002, 0.006) * (1 - dress),
+        "top_hem": torch.where(dress > 0, 2.0, uniform(key, "top hem", (), 1.25, 1.75)),
+        "sleeve_cloth": uniform(key, "sleeve cloth", (), 0.002, 0.007),
+        "leg_cloth": uniform(key, "leg cloth", (), 0.002, 0.007),
+        **{f"{name}_{side}": end for name, end in (("sleeve", sleeve), ("leg", leg)) for side in ("right", "left")},
     }
-    odd = chance("odd sleeve", 0.12)
-    for side in ("right", "left"):
-        measures[f"sleeve_{side}"] = sleeve_end
-        measures[f"leg_{side}"] = leg_end
 
-    colour = {
-        "skin": from_list("skin", _SKIN) * number("skin shade", 0.94, 1.02)[:, None],
-        "hair": from_list("hair", _HAIR),
-        "top": from_list("top", _CLOTH),
-        "accent": from_list("accent", _CLOTH),
-        "bottom": from_list("bottom", _TROUSERS),
-        "shoe": from_list("shoe", _SHOES),
-    }
+
+def _colours(key: Tensor, measures: dict[str, Tensor]) -> list[list[Tensor]]:
+    """Red, green and blue of the first and then the second colour of every material."""
+    skin = _pick(key, "skin", _SKIN) * uniform(key, "skin shade", (1,), 0.94, 1.02)
+    hair, top, accent = _pick(key, "hair", _HAIR), _pick(key, "top", _CLOTH), _pick(key, "accent", _CLOTH)
+    bottom, shoe = _pick(key, "bottom", _TROUSERS), _pick(key, "shoe", _SHOES)
     # An accent too close to its ground would hide the pattern, so it is moved to light or dark.
-    apart = (colour["accent"] - colour["top"]).abs()
+    apart = (accent - top).abs()
     close = (apart[:, 0] + apart[:, 1] + apart[:, 2] < 0.5)[:, None]
-    light = (colour["top"][:, 0] + colour["top"][:, 1] + colour["top"][:, 2] > 1.6)[:, None]
-    colour["accent"] = torch.where(close, torch.where(light, colour["top"] * 0.45, colour["top"] * 0.4 + 0.6), colour["accent"])
-    white = torch.full_like(colour["skin"], 0.93)
-    first = [
-        colour["skin"],
-        colour["top"],
-        colour["bottom"],
-        colour["shoe"],
-        colour["hair"],
-        colour["accent"],
-        colour["accent"],
-        white,
-    ]
-    skirted = choose(key, "skirt is", (1.0, 1.0))[:, None]
-    skirt_colour = torch.where(dress[:, None] > 0, colour["top"], torch.where(skirted > 0, colour["bottom"], colour["accent"]))
-    second_bottom = colour["bottom"] * 0.72 + 0.05
-    second = [
-        colour["skin"],
-        colour["accent"],
-        second_bottom,
-        white,
-        colour["hair"] * 0.8,
-        colour["top"],
-        colour["top"],
-        colour["accent"],
-    ]
-    first[2] = torch.where(skirt[:, None] > 0, skirt_colour, first[2])
-    second[2] = torch.where(dress[:, None] > 0, colour["accent"], second[2])
+    light = (top[:, 0] + top[:, 1] + top[:, 2] > 1.6)[:, None]
+    accent = torch.where(close, torch.where(light, top * 0.45, top * 0.4 + 0.6), accent)
+    dress, skirt = measures["dress"][:, None] > 0, measures["skirt"][:, None] > 0
+    second_bottom = torch.where(dress, accent, bottom * 0.72 + 0.05)
+    skirt_colour = torch.where(choose(key, "skirt is", (1, 1))[:, None] > 0, bottom, accent)
+    bottom = torch.where(dress, top, torch.where(skirt, skirt_colour, bottom))
+    white = torch.full_like(skin, 0.93)
+    first = {"skin": skin, "top": top, "bottom": bottom, "shoe": shoe, "hair": hair, "sleeve": accent, "sock": white}
+    second = first | {"top": accent, "bottom": second_bottom, "shoe": white, "hair": hair * 0.8, "sleeve": top, "sock": accent}
+    return [[colour[name][:, i] for name in MATERIALS] for colour in (first, second) for i in range(3)]
 
-    zero = torch.zeros_like(slim)
-    top_pattern = choose(key, "top pattern", (1.6, 3, 1.5, 1.5, 1.2)).double()
-    bottom_pattern = choose(key, "bottom pattern", (5, 0.7, 1, 0.3)).double()
-    bottom_pattern = torch.where(dress > 0, top_pattern, bottom_pattern)
-    tilt_choice = choose(key, "tilt", (3, 1, 1.2, 0.8))
-    tilt = torch.tensor((0.0, 1.5707963, 0.7, -0.7), dtype=torch.float64, device=device)[tilt_choice]
-    period, low_period = number("period", 0.038, 0.085), number("low period", 0.045, 0.075)
-    low_period = torch.where(dress > 0, period, low_period)
-    duty = number("duty", 0.25, 0.6)
-    low_tilt = torch.where(dress > 0, tilt, torch.where(choose(key, "low tilt", (1, 1)) > 0, zero + 1.5707963, zero))
-    pattern = [
-        zero,
-        top_pattern,
-        bottom_pattern,
-        zero,
-        zero,
-        torch.where(number("odd pattern") < 0.5, zero, zero + 1),
-        zero,
-        zero + 1,
-    ]
-    periods = [zero + 1, period, low_period, zero + 1, zero + 1, zero + 0.05, zero + 0.05, zero + 0.03]
-    tilts = [zero, tilt, low_tilt, zero, zero, zero, zero, zero]
-    duties = [zero, duty, duty, zero, zero, zero + 0.5, zero, zero + 0.3]
 
-    inner, outer, cut = _dress(skirt, dress, odd, sleeve_end, leg_end, measures["top_hem"], number("sock", -0.2, 0.6))
-    columns = [torch.stack([c[:, i] for c in group], dim=1) for group in (first, second) for i in range(3)]
-    columns += [
-        torch.stack(v, dim=1)
-        for v in (pattern, periods, [t.sin() for t in tilts], [t.cos() for t in tilts], duties, inner, outer, cut)
-    ]
-    person = {
-        "hairline": number("hairline", 0.0, 1.0),
-        "fringe": torch.where(style == 6, zero - 1.6, number("fringe", -0.5, 0.25)),
-        "smile": number("smile", -0.1, 0.5),
-        "eye": number("eye", 0.9, 1.25),
-        "iris_hue": number("iris hue"),
-        "badge": chance("badge", 0.4) * (top_pattern == 0),
-        "neckline": number("neckline", 0.1, 0.55),
-        "vee": chance("vee", 0.4),
-        "belt": chance("belt", 0.5) * (1 - dress),
-        "lips": number("lips", 0.0, 1.0),
-        "beard": chance("beard", 0.22) * ((style == 0) | (style == 6)),
-        "glasses": chance("glasses", 0.2),
-        "side_stripe": chance("side stripe", 0.25) * (bottom_pattern == 0) * (1 - skirt),
-        "odd": odd,
+def _patterns(key: Tensor, measures: dict[str, Tensor]) -> list[list[Tensor]]:
+    """Pattern, period, sine and cosine of the tilt, and duty of every material."""
+    zero = torch.zeros_like(measures["skirt"])
+    plain = {"pattern": zero, "period": zero + 1, "tilt": zero, "duty": zero}
+    top = {
+        "pattern": choose(key, "top pattern", (1.6, 3, 1.5, 1.5, 1.2)).double(),
+        "period": uniform(key, "period", (), 0.038, 0.085),
+        "tilt": _pick(key, "tilt", _TILTS, (3, 1, 1.2, 0.8)),
+        "duty": uniform(key, "duty", (), 0.25, 0.6),
     }
-    return measures, Wardrobe(*(c.float() for c in columns), {name: v.float() for name, v in person.items()})
+    bottom = {
+        "pattern": choose(key, "bottom pattern", (5, 0.7, 1, 0.3)).double(),
+        "period": uniform(key, "low period", (), 0.045, 0.075),
+        "tilt": _pick(key, "low tilt", (0.0, math.pi / 2)),
+        "duty": top["duty"],
+    }
+    bottom = {name: torch.where(measures["dress"] > 0, top[name], bottom[name]) for name in bottom}
+    striped = {"pattern": zero + PATTERNS.index("stripes"), "period": zero + 0.05, "tilt": zero, "duty": zero + 0.5}
+    sleeve = striped | {"pattern": striped["pattern"] * _chance(key, "odd pattern", 0.5)}
+    by_material = {
+        "top": top,
+        "bottom": bottom,
+        "sleeve": sleeve,
+        "sock": striped | {"period": zero + 0.03, "duty": zero + 0.3},
+    }
+    wanted = [by_material.get(name, plain) for name in MATERIALS]
+    tilts = [w["tilt"] for w in wanted]
+    pattern, period, duty = ([w[name] for w in wanted] for name in ("pattern", "period", "duty"))
+    return [pattern, period, [t.sin() for t in tilts], [t.cos() for t in tilts], duty]
 
 
-def _dress(skirt, dress, odd, sleeve_end, leg_end, top_hem, sock) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Which material covers which part, and where along the part it ends."""
-    zero = torch.zeros_like(skirt)
+def _character(key: Tensor, measures: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `details` paints."""
+    style, plain_legs = measures["style"], 1 - measures["skirt"]
+    bare = (style == _SHORT) | (style == _SHAVED)
+    return {
+        "hairline": uniform(key, "hairline"),
+        "fringe": torch.where(style == _SHAVED, -1.6, uniform(key, "fringe", (), -0.5, 0.25)),
+        "smile": uniform(key, "smile", (), 0.0, 0.55),
+        "eye": uniform(key, "eye", (), 0.9, 1.25),
+        "iris_hue": uniform(key, "iris hue"),
+        "badge": _chance(key, "badge", 0.4) * (choose(key, "top pattern", (1.6, 3, 1.5, 1.5, 1.2)) == 0),
+        "neckline": uniform(key, "neckline", (), 0.1, 0.55),
+        "vee": _chance(key, "vee", 0.4),
+        "belt": _chance(key, "belt", 0.5) * (1 - measures["dress"]),
+        "beard": _chance(key, "beard", 0.22) * bare,
+        "glasses": _chance(key, "glasses", 0.2),
+        "side_stripe": _chance(key, "side stripe", 0.25) * plain_legs,
+    }
 
-    def material(name):
-        return zero + MATERIALS.index(name)
 
-    inner = [material("skin") for _ in PARTS]
-    outer = [material("skin") for _ in PARTS]
-    cut = [zero + 9 for _ in PARTS]
-
-    def wear(part, cover, beyond, end):
-        inner[INDEX[part]], outer[INDEX[part]], cut[INDEX[part]] = cover, beyond, end
-
-    wear("chest", material("top"), material("bottom"), top_hem)
-    wear("pelvis", material("top"), material("bottom"), top_hem - 1)
-    wear("skirt", material("bottom"), material("bottom"), zero + 9)
-    wear("hair", material("hair"), material("hair"), zero + 9)
-    wear("bun", material("hair"), material("hair"), zero + 9)
+def _dress(measures: dict[str, Tensor], odd: Tensor, sock: Tensor) -> list[list[Tensor]]:
+    """Which material covers each part, which lies beyond, and where along the part it changes."""
+    zero = torch.zeros_like(odd)
+    never = zero + 9
+    skin, top, bottom, shoe, hair, sleeve, socks = (zero + i for i in range(len(MATERIALS)))
+    worn = {part: (skin, skin, never) for part in PARTS}
+    worn["chest"] = top, bottom, measures["top_hem"]
+    worn["pelvis"] = top, bottom, measures["top_hem"] - 1
+    worn["skirt"] = bottom, bottom, never
+    worn["hair"] = worn["bun"] = hair, hair, never
     for side in ("right", "left"):
-        cloth = torch.where(odd > 0, material("sleeve"), material("top")) if side == "left" else material("top")
-        wear(f"upper_arm_{side}", cloth, material("skin"), sleeve_end)
-        wear(f"forearm_{side}", cloth, material("skin"), sleeve_end - 1)
-        wear(f"thigh_{side}", material("bottom"), material("skin"), leg_end)
-        bare = leg_end < 1.9
-        wear(
-            f"shin_{side}",
-            torch.where(bare, material("skin"), material("bottom")),
-            material("sock"),
-            torch.where(bare, 1.0 - sock.clamp_min(0), zero + 9),
-        )
-        covered = (leg_end > 1) & bare
-        inner[INDEX[f"shin_{side}"]] = torch.where(covered, material("bottom"), inner[INDEX[f"shin_{side}"]])
-        outer[INDEX[f"shin_{side}"]] = torch.where(covered, material("skin"), outer[INDEX[f"shin_{side}"]])
-        cut[INDEX[f"shin_{side}"]] = torch.where(covered, leg_end - 1, cut[INDEX[f"shin_{side}"]])
-        wear(f"foot_{side}", material("shoe"), material("shoe"), zero + 9)
-    return inner, outer, cut
+        cloth = torch.where(odd > 0, sleeve, top) if side == "left" else top
+        cuff, leg = measures[f"sleeve_{side}"], measures[f"leg_{side}"]
+        worn[f"upper_arm_{side}"] = cloth, skin, cuff
+        worn[f"forearm_{side}"] = cloth, skin, cuff - 1
+        worn[f"thigh_{side}"] = bottom, skin, leg
+        # Below shorts and skirts there may be a sock; below the knee trousers end in skin, or at the shoe.
+        short = leg < 1
+        end = torch.where(short, 1 - sock.clamp_min(0), torch.where(leg < 1.9, leg - 1, never))
+        worn[f"shin_{side}"] = torch.where(short, skin, bottom), torch.where(short, socks, skin), end
+        worn[f"foot_{side}"] = shoe, shoe, never
+    return [[worn[part][i] for part in PARTS] for i in range(3)]
 
 
 def twins_alike(wardrobe: Wardrobe) -> Float[Tensor, "b parts"]:
