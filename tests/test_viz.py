@@ -76,6 +76,8 @@ def test_matrix_view_keeps_the_largest_weights_and_the_mass():
     picture = figure.axes[0].images[0].get_array()
     dense = match.dense().weight[0].reshape(6, 4, 6, 16).amax((1, 3)).clamp_min(1e-4)
     np.testing.assert_allclose(picture, dense, rtol=1e-6)
+    chosen = matches.matrix_view({"sparse": match}, query=[7, 2], key=[90, 3, 5]).axes[0].images[0].get_array()
+    np.testing.assert_allclose(chosen, match.dense().weight[0][[7, 2]][:, [90, 3, 5]].clamp_min(1e-4), rtol=1e-6)
 
 
 def test_links_end_where_the_match_looks():
@@ -89,6 +91,10 @@ def test_links_end_where_the_match_looks():
 
 
 def test_grid_refuses_columns_of_different_length():
+    walls = {name: torch.rand(3, 5, 4) for name in "abcdefg"}
+    assert inside(pictures.picture_wall(walls, title="Wall")) and inside(
+        pictures.scalar_maps({"m": walls["a"][0]}, "mass", 1.0)
+    )
     with pytest.raises(ValueError, match=r"columns of \[1, 2\] images"):
         pictures.image_grid({"a": torch.rand(2, 3, 4, 4), "b": torch.rand(1, 3, 4, 4)})
     assert inside(pictures.image_grid({"a": torch.rand(2, 1, 4, 4), "b": torch.rand(2, 3, 8, 8)}, ["one", "two"], "Grid"))

@@ -30,6 +30,7 @@ def sweep_curves(
             axis.plot(knob, values, "o-", ms=3.5, color=COLOURS[number % len(COLOURS)], label=name)
         if logarithmic:
             axis.set_xscale("log")
+            axis.minorticks_off()
         if chosen is not None:
             axis.axvline(chosen, color=FAINT, lw=0.8, ls=":")
         axis.set(xlabel=xlabel, ylabel=ylabel)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from kornia.color import lab_to_rgb
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,9 +17,11 @@ from torch import Tensor
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.grid import index_to_xy, sample_at
 from exemplar_lab.translation import Truth
-from exemplar_lab.viz.style import COLOURS, FAINT, PAGE, as_rgb, headline, mark, picture_axes, ring, show_image, styled
+from exemplar_lab.viz.style import COLOURS, FAINT, PAGE, as_rgb, frame, headline, mark, picture_axes, ring, show_image, styled
 
 _HEAT = "inferno"
+_CLOSE = 40
+"""Cells; a row spread over fewer is too small to be read without a lens."""
 
 
 @styled
@@ -73,7 +76,8 @@ def _heatmaps(marked, painted, from_size, to_size, index, weights, true, title, 
         mark(left, *(index_to_xy(torch.tensor(place), from_size) * scale).tolist(), colour, str(number + 1))
         axis = figure.add_subplot(grid[number // columns, number % columns + 1])
         maps.append(axis)
-        show_image(axis, _with_heat(ground, weight.detach().cpu().unflatten(0, to_size)))
+        heated = _with_heat(ground, weight.detach().cpu().unflatten(0, to_size))
+        show_image(axis, heated)
         badge = {"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "white"}
         axis.text(0.04, 0.96, str(number + 1), transform=axis.transAxes, ha="left", va="top", color="white",
                   fontweight="bold", bbox=badge)  # fmt: skip
@@ -85,9 +89,25 @@ def _heatmaps(marked, painted, from_size, to_size, index, weights, true, title, 
         )  # fmt: skip
         if true is not None and true[number].isfinite().all():
             ring(axis, *true[number].tolist())
+        if reach < _CLOSE:
+            peak = index_to_xy(weight.argmax().cpu(), to_size) * (painted.shape[2] / to_size[1])
+            _magnify(axis, heated, *peak.tolist(), colour)
     heat = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), _HEAT)
     figure.colorbar(heat, ax=maps, shrink=0.8, pad=0.02, aspect=30, label="weight / largest weight")
     return figure
+
+
+def _magnify(axis: Axes, picture: np.ndarray, x: float, y: float, colour: str) -> None:
+    """A corner of the picture, far from (x, y), shows the neighbourhood of that point four times as large."""
+    height, width = picture.shape[:2]
+    left, top = x > width / 2, y > 0.6 * height
+    lens = axis.inset_axes([0.02 if left else 0.58, (0.44 if left else 0.58) if top else 0.02, 0.4, 0.4])
+    show_image(lens, picture)
+    reach = 0.05 * width
+    x, y = np.clip(x, reach, width - reach), np.clip(y, reach, height - reach)
+    lens.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
+    for spine in lens.spines.values():
+        spine.set(linewidth=1.4, color=colour)
 
 
 @styled
@@ -101,7 +121,7 @@ def sparse_links(
     title: str | None = None,
 ) -> Figure:
     """Fig. 8 of [CoCosNet]: points of the target and, in the same colour, the point of the exemplar that each looks at most."""
-    figure, axes = picture_axes(1, 2, target.shape[2] / target.shape[3], title, width=3.4)
+    figure, axes = picture_axes(1, 2, target.shape[2] / target.shape[3], title, width=3.1)
     show_image(axes[0, 0], target[sample], "target")
     show_image(axes[0, 1], exemplar[sample], "exemplar" + ("" if truth is None else "   (ring: true point)"))
     start = index_to_xy(torch.tensor(query), match.query_size) * (target.shape[3] / match.query_size[1])
@@ -120,44 +140,54 @@ def sparse_links(
 
 @styled
 def matrix_view(
-    matches: dict[str, Correspondence], sample: int = 0, cells: int = 256, lowest: float = 1e-4, title: str | None = None
+    matches: dict[str, Correspondence],
+    query: list[int] | None = None,
+    key: list[int] | None = None,
+    order: str = "row by row",
+    sample: int = 0,
+    cells: int = 256,
+    lowest: float = 1e-4,
+    title: str | None = None,
 ) -> Figure:
-    """The q × k weights as a picture, the sum of each row beside it; large matrices show the largest weight of each block."""
-    figure = Figure(figsize=(3.05 * len(matches) + 0.5, 3.5 if title else 3.2))
+    """The weights as a matrix, the mass of each row beside it; a large one shows the largest weight of each block.
+
+    query, key: which positions, in which order; by default all of them. order: that order in words, for the labels.
+    """
+    figure = Figure(figsize=(min(PAGE, 3.0 * len(matches) + 0.5), 3.1 if title else 2.8))
     if title:
         headline(figure, title)
-    axes = figure.subplots(1, 2 * len(matches), gridspec_kw={"width_ratios": [6, 1] * len(matches)}, squeeze=False)[0]
+    axes = figure.subplots(1, 2 * len(matches), gridspec_kw={"width_ratios": [7, 1] * len(matches)}, squeeze=False)[0]
     for number, (name, match) in enumerate(matches.items()):
-        picture, mass = _blocks(match[sample : sample + 1], cells)
+        asked = torch.arange(match.query_size[0] * match.query_size[1]) if query is None else torch.tensor(query)
+        given = torch.arange(match.key_size[0] * match.key_size[1]) if key is None else torch.tensor(key)
+        picture, mass = _blocks(match[sample : sample + 1], asked, given, cells)
         matrix, bar = axes[2 * number], axes[2 * number + 1]
-        queries, keys = np.prod(match.query_size), np.prod(match.key_size)
-        extent = (0, keys, queries, 0)
-        shown = matrix.imshow(
-            picture.clamp_min(lowest).numpy(), norm=LogNorm(lowest, 1), extent=extent, aspect="auto", cmap="viridis"
-        )
+        extent = (0, len(given), len(asked), 0)
+        norm = LogNorm(lowest, 1)
+        shown = matrix.imshow(picture.clamp_min(lowest).numpy(), norm=norm, extent=extent, aspect="auto", cmap="viridis")
         matrix.set_title(name, loc="left")
-        matrix.set_xlabel("exemplar position v")
-        matrix.set_ylabel("target position u" if number == 0 else "")
-        bar.fill_betweenx(np.linspace(0, queries, len(mass)), mass.numpy(), color=COLOURS[1], step="mid", linewidth=0)
-        bar.set(xlim=(0, max(1.05, float(mass.max()))), ylim=(queries, 0), yticks=[], xticks=[0, 1])
-        bar.set_title("mass", loc="left", color=FAINT)
+        matrix.set_xlabel(f"exemplar position,\n{order}")
+        matrix.set_ylabel(f"target position, {order}" if number == 0 else "")
+        bar.fill_betweenx(np.linspace(0, len(asked), len(mass)), mass.numpy(), color=COLOURS[1], step="mid", linewidth=0)
+        bar.set(xlim=(0, max(1.05, float(mass.max()))), ylim=(len(asked), 0), yticks=[], xticks=[0, 1])
+        bar.set_xlabel("mass")
         for axis in (matrix, bar):
             axis.spines[:].set_visible(axis is matrix)
-        matrix.set_xticks([0, keys // 2])
-        matrix.set_yticks([0, queries // 2, queries] if number == 0 else [])
+        matrix.set_xticks([0, len(given) // 2])
+        matrix.set_yticks([0, len(asked) // 2, len(asked)] if number == 0 else [])
     figure.colorbar(shown, ax=axes.tolist(), pad=0.01, aspect=30, label="weight (log scale)", extend="min")
     return figure
 
 
-def _blocks(match: Correspondence, cells: int) -> tuple[Tensor, Tensor]:
+def _blocks(match: Correspondence, query: Tensor, key: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """The matrix reduced to at most `cells` × `cells`, each block by its largest weight, and the mean mass of each line."""
-    queries = match.query_size[0] * match.query_size[1]
-    lines = []
-    for query in torch.arange(queries).tensor_split(min(cells, queries)):
-        line = match.rows(query)[0].detach().float().amax(0)
-        lines.append(torch.stack([block.max() for block in line.tensor_split(min(cells, len(line)))]))
-    mass = match.mass()[0].detach().float().flatten().tensor_split(min(cells, queries))
-    return torch.stack(lines).cpu(), torch.stack([block.mean() for block in mass]).cpu()
+    mass = match.mass()[0].detach().float().flatten()
+    lines, sums = [], []
+    for some in query.tensor_split(min(cells, len(query))):
+        line = match.rows(some.to(mass.device))[0].detach().float()[:, key.to(mass.device)].amax(0)
+        lines.append(torch.stack([block.max() for block in line.tensor_split(min(cells, len(key)))]))
+        sums.append(mass[some.to(mass.device)].mean())
+    return torch.stack(lines).cpu(), torch.stack(sums).cpu()
 
 
 @styled
@@ -191,7 +221,10 @@ def correspondence_field(
         error = torch.where(seen, (nearest - flow).norm(dim=1)[0], torch.nan)
         shown = axes[0, 3].imshow(error.clamp_min(0.5).numpy(), cmap="cividis", norm=LogNorm(0.5, max(height, width)))
         axes[0, 3].set_title("error")
-        bar = figure.colorbar(shown, ax=axes[0, :].tolist(), pad=0.01, aspect=30, label="error in pixels (log scale)")
+        frame(axes[0, 3])
+        bar = figure.colorbar(
+            shown, ax=axes[0, :].tolist(), shrink=0.85, pad=0.01, aspect=25, label="error in pixels (log scale)"
+        )
         bar.ax.yaxis.set_major_formatter("{x:g}")
     return figure
 

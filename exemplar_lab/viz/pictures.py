@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from exemplar_lab.translation import Batch
-from exemplar_lab.viz.style import picture_axes, show_image, styled
+from exemplar_lab.viz.style import PAGE, frame, picture_axes, show_image, styled
 
 
 @styled
@@ -39,3 +39,29 @@ def dense_warps(
     made = {} if image is None else {"output": image}
     columns = {"structure": batch.condition, "exemplar": batch.exemplar, "warped exemplar": warp} | made
     return image_grid(columns | {"target (never seen)": batch.target}, title=title)
+
+
+@styled
+def picture_wall(images: dict[str, Float[Tensor, "c h w"]], columns: int = 4, title: str | None = None) -> Figure:
+    """Many results for one sample, each under its name, in lines of `columns`."""
+    aspect = max(image.shape[-2] / image.shape[-1] for image in images.values())
+    figure, axes = picture_axes(-(-len(images) // columns), columns, aspect, title, width=min(1.8, PAGE / columns), room=0.24)
+    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
+        show_image(axis, image, name)
+    return figure
+
+
+@styled
+def scalar_maps(
+    maps: dict[str, Float[Tensor, "h w"]], label: str, highest: float | None = None, title: str | None = None
+) -> Figure:
+    """Maps of one number per position (mass, entropy, how often a place is used) on one colour scale from 0."""
+    first = next(iter(maps.values()))
+    figure, axes = picture_axes(1, len(maps), first.shape[0] / first.shape[1], title, bar=0.75)
+    highest = highest or max(float(one.max()) for one in maps.values())
+    for axis, (name, one) in zip(axes.flat, maps.items(), strict=True):
+        frame(axis)
+        shown = axis.imshow(one.detach().float().cpu().numpy(), vmin=0, vmax=highest, cmap="viridis")
+        axis.set_title(name)
+    figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.85, pad=0.01, aspect=25, label=label)
+    return figure

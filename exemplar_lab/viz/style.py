@@ -25,7 +25,7 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F
 INK, FAINT = "#1b1b1f", "#6b6b76"
 
 STYLE = {
-    "figure.dpi": 110,
+    "figure.dpi": 100,
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.h_pad": 0.03,
@@ -101,6 +101,14 @@ def picture_axes(
     return figure, axes
 
 
+def frame(axis: Axes) -> None:
+    """A hairline round a picture, no ticks: white pictures need an edge."""
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set(visible=True, linewidth=0.4, color="#c9c9d1")
+
+
 def headline(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.006, ha="left", fontsize=10.5, fontweight="bold")
 
@@ -108,7 +116,7 @@ def headline(figure: Figure, title: str) -> None:
 def show_image(axis: Axes, image: Float[Tensor, "c h w"] | np.ndarray, title: str | None = None) -> None:
     """A picture in pixels of its own, its first pixel's centre at (0.5, 0.5), so that points need no shift."""
     pixels = image if isinstance(image, np.ndarray) else as_rgb(image)
-    axis.set_axis_off()
+    frame(axis)
     axis.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0))
     if title:
         axis.set_title(title)
