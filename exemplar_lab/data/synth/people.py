@@ -28,7 +28,7 @@ class Tier:
 
     zoom: range of the size of the figure in the exemplar relative to the target. yaw: bound on the turn of either body, in
     radians. bend: how far limbs leave rest, 0 … 1. What follows is the share of the figure that the exemplar shows, measured at
-    256 on the validation split: easy 0.97, medium 0.84, hard 0.68; the rest turned away, passed behind a limb or left the frame.
+    256 on the validation split: easy 0.97, medium 0.83, hard 0.68. The rest turned away, passed behind a limb or left the frame.
     """
 
     zoom: tuple[float, float]
