@@ -27,8 +27,10 @@ class Tier:
     """How far the exemplar is from the target.
 
     zoom: range of the size of the figure in the exemplar relative to the target. yaw: bound on the turn of either body, in
-    radians. bend: how far limbs leave rest, 0 … 1. What follows is the share of the figure that the exemplar shows, measured at
-    256 on the validation split: easy 0.97, medium 0.83, hard 0.68. The rest turned away, passed behind a limb or left the frame.
+    radians. bend: how far limbs leave rest, 0 … 1.
+
+    The exemplar shows 0.97 of an easy figure, 0.83 of a medium and 0.68 of a hard one (measured at 256, validation split); the
+    rest turned away, passed behind a limb or left the frame.
     """
 
     zoom: tuple[float, float]
