@@ -1,6 +1,9 @@
 """Losses against the released code's recorded numbers, brute-force NumPy in float64, and what they must do by meaning."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,6 +257,25 @@ def test_contextual_never_holds_all_pairs(average_over):
 def test_the_measure_of_memory_would_notice_all_pairs(monkeypatch):
     monkeypatch.setitem(contextual_module._CHUNK, "cpu", 2**40)
     assert largest_tensor_of_contextual("generated") >= 4096**2
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of the process from Linux's /proc")
+def test_contextual_takes_less_memory_than_one_matrix_of_all_pairs():
+    """The largest tensor says nothing about how many there are, so a fresh process is measured: N = 4096, N × N of 64 MB."""
+    script = """
+import re, torch
+from pathlib import Path
+from exemplar_lab.losses.contextual import contextual
+torch.set_num_threads(1)
+def peak(side):
+    x, y = torch.randn(1, 8, side, side, requires_grad=True), torch.randn(1, 8, side, side, requires_grad=True)
+    contextual(x, y).sum().backward()
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+start = peak(8)
+print(peak(64) - start)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(result.stdout) < 64
 
 
 def test_contextual_ignores_where_things_are():

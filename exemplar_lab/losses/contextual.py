@@ -1,7 +1,7 @@
 """The contextual loss: every generated feature should find a near twin somewhere in the exemplar, wherever that is.
 
-All pairs of positions are compared, N × N of them, but never held at once: rows are treated a few at a time, and computed a
-second time when the gradient is asked for.
+All pairs of positions are compared, N × N of them, but never held at once: a few rows are computed at a time, and computed a
+second time for the gradient.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from exemplar_lab.losses.reduction import batch_mean
 
@@ -71,18 +70,7 @@ def contextual(
     Released code: centring "exemplar_channel" with --PONO, which every published command sets, else "space".
     """
     query, key = (direction(features.flatten(2)) for features in _centred(generated, exemplar, centring))
-    pairs = _CHUNK.get(key.device.type, 2**20)
-    chunks = query.split(max(1, pairs // (key.shape[0] * key.shape[2])), dim=2)
-    axis = 2 if average_over == "generated" else 1
-    if len(chunks) == 1:
-        best = _best_affinity(query, key, bandwidth, epsilon, axis)
-    else:
-        parts = [
-            checkpoint(_best_affinity, chunk, key, bandwidth, epsilon, axis, use_reentrant=False, preserve_rng_state=False)
-            for chunk in chunks
-        ]
-        best = torch.cat(parts, dim=1) if axis == 2 else torch.stack(parts).amax(0)
-    return -best.mean(1).log()
+    return -_BestAffinity.apply(query, key, bandwidth, epsilon, average_over == "generated").mean(1).log()
 
 
 def direction(features: Float[Tensor, "b c *size"]) -> Float[Tensor, "b c *size"]:
@@ -93,17 +81,70 @@ def direction(features: Float[Tensor, "b c *size"]) -> Float[Tensor, "b c *size"
     return features * (features.square().sum(1, keepdim=True) + 1e-8).rsqrt()
 
 
-def _best_affinity(
-    query: Float[Tensor, "b c q"], key: Float[Tensor, "b c k"], bandwidth: float, epsilon: float, axis: int
-) -> Float[Tensor, "b n"]:
-    """max_j A_ij for axis 2, max_i A_ij over the given rows for axis 1.
+class _BestAffinity(torch.autograd.Function):
+    """max_j A_ij for every row i, or max_i A_ij for every column j, and its gradient, holding a few rows of A at a time.
 
-    The softmax is taken of (max_j cos − cos) / (h · (min_j d + ε)), which is (1 − d̃) / h up to a constant of the row.
+    query: b c i, key: b c j, of unit length over c. The gradient is written by hand: with torch.utils.checkpoint, the little
+    kept of each chunk lies between the large blocks and stops them from being used again (570 MB at N = 9216 instead of 43).
     """
-    cosine = query.transpose(1, 2) @ key
-    nearest = cosine.amax(2, keepdim=True)
-    affinity = torch.softmax((cosine - nearest) / (bandwidth * (1 - nearest + epsilon)), dim=2)
-    return affinity.amax(axis)
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, bandwidth: float, epsilon: float, per_row: bool) -> Tensor:
+        best = query.new_zeros(query.shape[0], (query if per_row else key).shape[2])
+        winner = torch.zeros_like(best, dtype=torch.long)
+        for rows in _row_chunks(query, key):
+            affinity, *_ = _affinity(query[:, :, rows], key, bandwidth, epsilon)
+            if per_row:
+                best[:, rows], winner[:, rows] = affinity.max(2)
+            else:
+                here, row = affinity.max(1)
+                winner = torch.where(here > best, row + rows.start, winner)
+                best = torch.maximum(best, here)
+        ctx.save_for_backward(query, key, winner)
+        ctx.options = bandwidth, epsilon, per_row
+        return best
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        query, key, winner = ctx.saved_tensors
+        bandwidth, epsilon, per_row = ctx.options
+        grad_query, grad_key = torch.empty_like(query), torch.zeros_like(key)
+        for rows in _row_chunks(query, key):
+            affinity, exponent, nearest, sharpness = _affinity(query[:, :, rows], key, bandwidth, epsilon)
+            chosen = torch.zeros_like(affinity)
+            if per_row:
+                chosen.scatter_(2, winner[:, rows, None], grad[:, rows, None])
+            else:
+                row = winner - rows.start
+                inside = (row >= 0) & (row < affinity.shape[1])
+                chosen.scatter_(1, row.clamp(0, affinity.shape[1] - 1)[:, None], (grad * inside)[:, None])
+            grad_exponent = chosen.mul_(affinity)
+            grad_exponent.sub_(affinity.mul_(grad_exponent.sum(2, keepdim=True)))
+            # The exponents of a row sum to a gradient of zero, so the nearest feature matters only through the sharpness.
+            through_sharpness = bandwidth * exponent.mul_(grad_exponent).sum(2, keepdim=True)
+            grad_cosine = grad_exponent.scatter_add_(2, nearest, through_sharpness).mul_(sharpness)
+            grad_query[:, :, rows] = key @ grad_cosine.transpose(1, 2)
+            if ctx.needs_input_grad[1]:
+                grad_key.baddbmm_(query[:, :, rows], grad_cosine)
+        return grad_query, grad_key, None, None, None
+
+
+def _affinity(query: Tensor, key: Tensor, bandwidth: float, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A, the exponents of its softmax, the nearest j of each row, and the sharpness 1 / (h · (min_j d + ε)) of each row.
+
+    The exponents are (max_j cos − cos) · sharpness, which is (1 − d̃) / h up to a constant of the row.
+    """
+    exponent = query.transpose(1, 2) @ key
+    largest, nearest = exponent.max(2, keepdim=True)
+    sharpness = 1 / (bandwidth * (1 - largest + epsilon))
+    exponent.sub_(largest).mul_(sharpness)
+    return exponent.softmax(2), exponent, nearest, sharpness
+
+
+def _row_chunks(query: Tensor, key: Tensor) -> list[slice]:
+    rows = max(1, _CHUNK.get(key.device.type, 2**20) // (key.shape[0] * key.shape[2]))
+    return [slice(start, min(start + rows, query.shape[2])) for start in range(0, query.shape[2], rows)]
 
 
 def _centred(generated: Tensor, exemplar: Tensor, centring: Centring) -> tuple[Tensor, Tensor]:
