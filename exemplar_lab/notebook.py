@@ -59,12 +59,18 @@ def run_notebook(
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            path, out, values, kernel_name="python3", language="python", cwd=path.parent, progress_bar=progress
+            path,
+            out,
+            values,
+            kernel_name="python3",
+            language="python",
+            cwd=path.parent,
+            progress_bar=progress,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings would break the bar
         )
     except papermill.PapermillExecutionError as error:
-        raise RuntimeError(
-            f"{path.name} failed in cell [{error.exec_count}]: {error.ename}: {error.evalue} (executed so far: {out})"
-        ) from None
+        what = f"{error.ename}: {error.evalue}".rstrip(": ")
+        raise RuntimeError(f"{path.name} failed in cell [{error.exec_count}]: {what} (executed so far: {out})") from None
     return out
 
 
