@@ -70,6 +70,13 @@ def test_heat_lies_where_the_weight_lies():
     assert (y // 2, x // 2) == divmod(30, 12)
 
 
+def test_lost_mass_fades_to_white():
+    b = batch()
+    nothing = DenseMatch(QUERY, KEY, torch.zeros(1, 24, 96))
+    field = matches.correspondence_field(nothing, b.target, b.exemplar).axes[1].images[0].get_array()
+    assert np.asarray(field).min() == 1
+
+
 def test_matrix_view_keeps_the_largest_weights_and_the_mass():
     match = three_matches()["sparse"]
     figure = matches.matrix_view({"sparse": match}, cells=6)

@@ -25,7 +25,7 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F
 INK, FAINT = "#1b1b1f", "#6b6b76"
 
 STYLE = {
-    "figure.dpi": 100,
+    "figure.dpi": 96,
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.h_pad": 0.03,
