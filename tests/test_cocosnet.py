@@ -27,7 +27,7 @@ VARIANTS = {
     "centred over space": {"centring": "space"},
     "patches": {"patch": 3},
     "style sees condition": {"style_sees_condition": True},
-    "mask warm-up": {"mask_channels": 5},
+    "mask warm-up": {"mask_warm_up": True},
     "no non-local block": {"nonlocal_after": None},
     "no upsampling": {"generator_blocks": ((8, False),), "nonlocal_after": None},
 }
@@ -111,7 +111,7 @@ def test_samples_do_not_touch_each_other():
 
 
 def test_mask_warm_up():
-    model = model_of(mask_channels=5)
+    model = model_of(mask_warm_up=True)
     condition, exemplar, mask = inputs()
     with_mask, with_zeros = model(condition, exemplar, mask).image, model(condition, exemplar, torch.zeros_like(mask)).image
     assert torch.equal(model(condition, exemplar).image, with_zeros)
@@ -157,7 +157,6 @@ def test_config_survives_json(config):
         ({"centring": "chanel"}, "got centring 'chanel', expected one of channel, space, none"),
         ({"norm": "instance"}, "got norm 'instance', expected one of position, batch"),
         ({"nonlocal_after": 3}, "got nonlocal_after 3, expected None or a number from 1 to 2"),
-        ({"mask_channels": 4}, "got mask_channels 4, expected 0, or 5"),
     ],
 )
 def test_config_refuses_what_makes_no_network(unchecked, changes, message):
@@ -183,7 +182,7 @@ def test_config_refuses_settings_it_does_not_know():
     ],
 )
 def test_the_door(unchecked, condition, exemplar, mask, message):
-    model = model_of(mask_channels=5)
+    model = model_of(mask_warm_up=True)
     with pytest.raises(ValueError, match=message):
         model(torch.rand(condition), torch.rand(exemplar), None if mask is None else torch.rand(mask))
 

@@ -29,8 +29,7 @@ class CoCosNetConfig:
     centring: over "channel" (the paper) or over "space" (its Fig. 19). patch: odd side of what is compared.
     norm: "position" or "batch" (Fig. 18).
     style_sees_condition: SPADE reads [warp, condition]; in Eq. (7) it reads the warp alone.
-    mask_channels: channels of the label map that the exemplar's adaptor sees during the mask warm-up of App. E, as many as the
-        condition has; 0: no warm-up.
+    mask_warm_up: the exemplar's adaptor sees the exemplar's label map during the warm-up of App. E, and noise after it.
     Released code: patch 3, style_sees_condition True.
     Raises ValueError for settings that make no network.
     """
@@ -57,7 +56,7 @@ class CoCosNetConfig:
     style_hidden: int = 128
     norm: Normalisation = "position"
     style_sees_condition: bool = False
-    mask_channels: int = 0
+    mask_warm_up: bool = False
 
     def __post_init__(self):
         step = lcm(prod(stride for _, stride in self.adaptor_convolutions), 2 ** sum(up for _, up in self.generator_blocks))
@@ -72,11 +71,6 @@ class CoCosNetConfig:
                 self.nonlocal_after is None or 0 < self.nonlocal_after < blocks,
                 f"nonlocal_after {self.nonlocal_after}",
                 f"None or a number from 1 to {blocks - 1}, so that a block comes before and after it",
-            ),
-            (
-                self.mask_channels in (0, self.condition_channels),
-                f"mask_channels {self.mask_channels}",
-                f"0, or {self.condition_channels} as the condition has",
             ),
         ):
             if not holds:
@@ -120,7 +114,7 @@ class CoCosNet(nn.Module):
         width = config.adaptor_blocks[-1]
         adaptor = (config.adaptor_convolutions, config.adaptor_blocks)
         self.condition_adaptor = DomainAdaptor(config.condition_channels, *adaptor)
-        self.exemplar_adaptor = DomainAdaptor(3 + config.mask_channels, *adaptor)
+        self.exemplar_adaptor = DomainAdaptor(3 + config.condition_channels * config.mask_warm_up, *adaptor)
         self.shared = shared_block(width, config.match_channels, config.shared_blocks)
         self.generator = Generator(config)
 
@@ -135,7 +129,7 @@ class CoCosNet(nn.Module):
         """The image that has the structure of `condition` and the look of `exemplar`.
 
         condition, exemplar: in [0, 1], both of the size in the config.
-        exemplar_condition: used only with `mask_channels`: the exemplar's label map while the mask warm-up lasts, noise after
+        exemplar_condition: used only with `mask_warm_up`: the exemplar's label map while the mask warm-up lasts, noise after
             it; None stands for the mean of that noise, which is what a trained model expects.
         record: True gives the `DenseMatch` (h·w × h·w weights per sample); False the same image and warp in linear memory.
         Returned features: `adapted_condition` (x_S), and the unit vectors `query` and `key` that were matched.
@@ -160,9 +154,9 @@ class CoCosNet(nn.Module):
     ) -> Float[Tensor, "b c hs ws"]:
         """y_S = F_{B→S}(y_B); also what Eq. (9) applies to the target."""
         image = image * 2 - 1
-        if self.config.mask_channels:
+        if self.config.mask_warm_up:
             if condition is None:
-                condition = image.new_zeros(image.shape[0], self.config.mask_channels, *image.shape[-2:])
+                condition = image.new_zeros(image.shape[0], self.config.condition_channels, *image.shape[-2:])
             image = torch.cat([image, condition], dim=1)
         return self.exemplar_adaptor(image)
 
@@ -170,14 +164,15 @@ class CoCosNet(nn.Module):
         return normalise(self.shared(adapted), self.config.centring, self.config.patch)
 
     def _style(self, warp: Tensor, condition: Tensor) -> Tensor:
-        if not self.config.style_sees_condition:
-            return warp
-        return torch.cat([F.interpolate(warp, condition.shape[-2:], mode="bilinear"), condition], dim=1)
+        """What the style encoders read, in [−1, 1], so that their zero padding is grey and not black."""
+        if self.config.style_sees_condition:
+            warp = torch.cat([F.interpolate(warp, condition.shape[-2:], mode="bilinear"), condition], dim=1)
+        return warp * 2 - 1
 
     def _check(self, condition: Tensor, exemplar: Tensor, exemplar_condition: Tensor | None) -> None:
         inputs = [("condition", condition, self.config.condition_channels), ("exemplar", exemplar, 3)]
-        if self.config.mask_channels and exemplar_condition is not None:
-            inputs.append(("exemplar_condition", exemplar_condition, self.config.mask_channels))
+        if self.config.mask_warm_up and exemplar_condition is not None:
+            inputs.append(("exemplar_condition", exemplar_condition, self.config.condition_channels))
         for name, tensor, channels in inputs:
             expected = (channels, self.config.size, self.config.size)
             if tuple(tensor.shape[1:]) != expected:

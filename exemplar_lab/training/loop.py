@@ -5,6 +5,7 @@ from its last whole checkpoint and ends with the weights it would have had; proc
 """
 
 import ctypes
+import gc
 import os
 import sys
 import time
@@ -99,9 +100,8 @@ def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[S
             log.close()
         if done > saved and state.healthy:
             state.save(run, done)
-        if fabric.world_size > 1 and torch.distributed.is_initialized():
-            torch.distributed.barrier()
-            torch.distributed.destroy_process_group()
+        if fabric.world_size > 1:
+            state.leave_processes()
 
 
 def _keep_heap() -> None:
@@ -163,6 +163,7 @@ class _State:
         self.features = features(recipe.features).to(fabric.device)
         learning_rate, discriminator_learning_rate = recipe.learning_rates(0)
         self.optimiser = torch.optim.Adam(self.model.parameters(), learning_rate, betas=recipe.betas)
+        self.d_wrapped = None
         self.wrapped, self.optimiser = self._set_up(self.model, self.optimiser)
         self.adversarial = bool(recipe.weights.get("adv"))
         if self.adversarial:
@@ -183,7 +184,7 @@ class _State:
                 group["lr"] = rate
         weights = dict(self.recipe.weights)
         exemplar_mask, target_mask = batch.exemplar_condition, batch.condition
-        if self.recipe.model.mask_channels and number > self.recipe.warm_up_steps:
+        if self.recipe.model.mask_warm_up and number > self.recipe.warm_up_steps:
             weights["mask"] = 0.0
             exemplar_mask, target_mask = self._noise_like(exemplar_mask), self._noise_like(target_mask)
         translation = self.wrapped(batch.condition, batch.exemplar, exemplar_mask, record=False)
@@ -203,7 +204,20 @@ class _State:
             self.fabric.backward(loss)
             self.d_optimiser.step()
             terms["discriminator"] = loss
-        return {name: term.detach() for name, term in terms.items()}, translation
+        made = Translation(translation.image.detach(), tuple(warp.detach() for warp in translation.warps))
+        return {name: term.detach() for name, term in terms.items()}, made
+
+    def leave_processes(self) -> None:
+        """Tear down in an order that cannot hang.
+
+        DistributedDataParallel's reducer must go before the process group: if it holds the last reference, it joins the group's
+        threads while holding the lock that one of them waits for.
+        """
+        self.wrapped = self.d_wrapped = None
+        gc.collect()
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         return [self.optimiser, self.d_optimiser] if self.adversarial else [self.optimiser]

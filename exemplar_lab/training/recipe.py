@@ -21,7 +21,7 @@ class Recipe:
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; no discriminator is trained when the weight "adv" is 0.
-    warm_up_steps: steps of the mask warm-up (App. E), for models with `mask_channels`.
+    warm_up_steps: steps of the mask warm-up (App. E), for models with `mask_warm_up`.
     """
 
     name: str
