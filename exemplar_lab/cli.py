@@ -169,6 +169,7 @@ def evaluate(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
     from exemplar_lab.metrics.tables import table
+    from exemplar_lab.training.checkpoint import ship_checkpoint
     from exemplar_lab.training.evaluation import evaluate_checkpoint
 
     rows = evaluate_checkpoint(given.checkpoint, given.pairs, given.device, progress=lambda it: tqdm(it, desc="evaluating"))
@@ -176,12 +177,19 @@ def evaluate(given: argparse.Namespace) -> None:
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if given.ship:
+        print(ship_checkpoint(Path(given.checkpoint), given.ship, rows))
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package")
+    parser.add_argument(
+        "checkpoint", help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package"
+    )
     parser.add_argument("--pairs", type=int, default=256)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument(
+        "--ship", type=Path, help="also write the run's last checkpoint here, in half precision, with the numbers"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
 

@@ -14,8 +14,9 @@ import torch
 
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
-from exemplar_lab.training.loop import DivergedError, sample_indices, train
+from exemplar_lab.training.loop import local_indices, sample_indices, train
 from exemplar_lab.training.recipes import cocosnet_people
+from exemplar_lab.training.state import DivergedError
 
 WORKER = Path(__file__).parent / "train_worker.py"
 
@@ -71,16 +72,22 @@ def test_killed_run_gives_the_same_weights(uninterrupted, tmp_path):
 
 
 def test_two_processes_give_what_one_gives(uninterrupted, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", WORKER, tmp_path]
+    """Gradients are compared after one step, in Adam's second moments; its step itself turns rounding into whole steps."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", WORKER, tmp_path / "two"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
-    assert_same(weights_of(tmp_path), weights_of(uninterrupted), tolerance=2e-4)
-    assert [row["step"] for row in read_log(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    logs = [[list(row.values())[:-1] for row in read_log(run)] for run in (tmp_path / "two", uninterrupted)]
+    assert torch.allclose(*map(torch.tensor, logs), rtol=0.02, atol=0.01)
+    assert torch.allclose(*(torch.tensor(log[0]) for log in logs), rtol=1e-4)
+
+    list(train(tiny(save_every=1, steps=1), tmp_path / "one"))
+    one, two = (read_checkpoint(tmp_path / folder).training for folder in ("one/step-00000001", "two/first"))
+    assert one.keys() == two.keys() and any(name.endswith("exp_avg_sq") for name in one)
+    for name in one:
+        assert torch.allclose(one[name].float(), two[name].float(), rtol=1e-2, atol=1e-4 * one[name].float().abs().max()), name
 
 
 def test_batch_that_cannot_be_shared_is_refused():
-    from exemplar_lab.training.loop import local_indices
-
     with pytest.raises(ValueError, match="batch of 5 for 2 processes"):
         local_indices(tiny(batch_size=5), 1, rank=0, world=2)
 
@@ -138,5 +145,3 @@ def test_log_and_recipe_are_plain_text(uninterrupted):
     about = json.loads((last_checkpoint(uninterrupted) / "checkpoint.json").read_text())
     assert about["recipe"]["source"]["kind"] == "People" and about["recipe"]["steps"] == 6
     assert len(list(csv.reader((uninterrupted / "log.csv").open()))) == 7
-
-

@@ -1,5 +1,7 @@
 """What `test_training` starts as a process of its own: the same tiny run, one line per step."""
 
+import os
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -8,8 +10,11 @@ from exemplar_lab.training.loop import make_fabric, train
 from exemplar_lab.training.recipes import cocosnet_people
 
 if __name__ == "__main__":
-    recipe = replace(cocosnet_people("smoke"), steps=6, batch_size=4, save_every=2)
-    for step in train(recipe, sys.argv[1], make_fabric("cpu")):
+    recipe = replace(cocosnet_people("smoke"), steps=6, batch_size=4, save_every=1 if "WORLD_SIZE" in os.environ else 2)
+    fabric = make_fabric("cpu")
+    for step in train(recipe, sys.argv[1], fabric):
         print(f"step {step.number}", flush=True)
+        if step.number == 1 and fabric.world_size > 1 and fabric.is_global_zero:
+            shutil.copytree(f"{sys.argv[1]}/step-00000001", f"{sys.argv[1]}/first")
         if "--pause" in sys.argv and step.number == 5:
             time.sleep(60)

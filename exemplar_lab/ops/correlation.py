@@ -89,7 +89,7 @@ def _row_chunks(query: Tensor, key: Tensor) -> list[slice]:
 class _Attend(torch.autograd.Function):
     """Keeps log₂ Σ 2^score of each row; the backward pass makes the weights again from it, chunk by chunk.
 
-    Powers of two, because at a temperature of 0.01 most weights underflow, and there exp takes 14 times as long as exp2 on a CPU.
+    Powers of two, because at a temperature of 0.01 most weights underflow, where exp costs a CPU 14 times as much.
     """
 
     @staticmethod

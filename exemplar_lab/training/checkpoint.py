@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-00000400/` with
     model.safetensors       weights and buffers
-    training.safetensors    the rest that a resumed run needs (discriminator, optimisers, generator state); absent in shipped ones
+    training.safetensors    the rest that a resumed run needs (discriminator, optimisers, noise); absent in shipped ones
     checkpoint.json         format, model and its config, recipe, step, numbers measured, sha256 of the files above
 written beside its place and renamed into it, so a power cut leaves the previous checkpoint as the last one.
 """
@@ -48,7 +48,8 @@ class Checkpoint:
             model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in self.model.items()})
         except RuntimeError as error:
             raise ValueError(
-                f"{self.folder}: the weights do not fit the model its own config describes ({str(error).splitlines()[-1].strip()}); "
+                f"{self.folder}: the weights do not fit the model its own config describes "
+                f"({str(error).splitlines()[-1].strip()}); "
                 "it was written by another version of the package: train again, or install that version "
                 f"({self.about.get('version', 'unknown')})"
             ) from error
@@ -120,7 +121,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def find_checkpoint(where: str | Path) -> Path:
-    """The folder of a checkpoint: `where` is that folder, a run that holds some, or the name of one that comes with the package."""
+    """The folder of a checkpoint: `where` is that folder, a run that holds some, or the name of one that is shipped."""
     path = Path(where)
     if (path / "checkpoint.json").exists():
         return path
@@ -130,8 +131,8 @@ def find_checkpoint(where: str | Path) -> Path:
         return SHIPPED / str(where)
     shipped = sorted(folder.parent.name for folder in SHIPPED.glob("*/checkpoint.json"))
     raise FileNotFoundError(
-        f"{where}: no checkpoint there, and none of that name comes with the package; expected a run or checkpoint folder written "
-        f"by `exemplar-lab train`, or one of {', '.join(shipped) or 'the shipped ones (there are none)'}"
+        f"{where}: no checkpoint there, and none of that name comes with the package; expected a run or checkpoint folder "
+        f"written by `exemplar-lab train`, or one of {', '.join(shipped) or 'the shipped ones (there are none)'}"
     )
 
 
@@ -150,6 +151,17 @@ def forget_old_checkpoints(run: Path, keep: int = 2) -> None:
 
 def _steps(run: Path) -> list[Path]:
     return [path.parent for path in Path(run).glob("step-*/checkpoint.json")]
+
+
+def ship_checkpoint(run: Path, folder: Path, numbers: dict[str, Any]) -> Path:
+    """Write the last checkpoint of `run` as it is shipped: weights in half precision, the recipe, the numbers measured."""
+    last = last_checkpoint(run)
+    if last is None:
+        raise FileNotFoundError(f"{run}: no checkpoint there, expected a run written by `exemplar-lab train`")
+    checkpoint = read_checkpoint(last)
+    half = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.model.items()}
+    about = {name: checkpoint.about[name] for name in ("model", "config", "recipe", "step")}
+    return write_checkpoint(folder, about | {"numbers": numbers}, half)
 
 
 def flatten_optimiser(prefix: str, state: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict]]:

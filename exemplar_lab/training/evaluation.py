@@ -45,8 +45,8 @@ def measure(
 ) -> PerImage:
     """{row: {number: one value per image}} over the first `pairs` samples of `source`.
 
-    Rows: `name`, the model's last match and its image; with `references` also "oracle", the best that a match on this grid can say,
-    "copy", every position looks at itself, and "random", everywhere at random. Numbers: those of `evaluate_matching`, and
+    Rows: `name`, the model's last match and its image; with `references` also "oracle", the best that a match on this grid can
+    say, "copy", every position looks at itself, and "random", everywhere at random. Numbers: those of `evaluate_matching`, and
     image_l1, image_psnr, image_ssim of the generated image against the target, whole images, meant for paired samples.
     progress: wraps the list of batches, for example `tqdm`.
     """

@@ -9,7 +9,6 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.translation import Source
 
-
 SOURCES = {"People": People, "Photographs": Photographs}
 
 
@@ -20,7 +19,7 @@ class Recipe:
     weights: ψ of CoCosNet Eq. (14) by term. features: the network that perceptual terms look through.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
-    discriminator_width, discriminator_layers, discriminator_scales: its size; no discriminator is trained when the weight "adv" is 0.
+    discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
     warm_up_steps: steps of the mask warm-up (App. E), for models with `mask_warm_up`.
     """
 

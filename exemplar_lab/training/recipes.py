@@ -45,8 +45,8 @@ COCOSNET = {
 """The model of each profile. smoke: seconds, to see that it runs; cpu: a laptop; gpu: one large GPU; paper: 256², Table 5."""
 
 VARIANTS = ("full", "without-domain", "without-cycle", "batch-norm", "spatial-centring")
-"""The paper's own comparisons: Fig. 9 takes away the domain loss or the cycle term, Fig. 18 has batch for positional normalisation,
-Fig. 19 centres features over space and not over channels."""
+"""The paper's own comparisons: Fig. 9 takes away the domain loss or the cycle term, Fig. 18 has batch for positional
+normalisation, Fig. 19 centres features over space and not over channels."""
 
 _WEIGHTS = {"feat": 1.0, "perc": 0.1, "context": 0.05, "adv": 0.1, "domain": 1.0, "reg": 0.3, "warp": 10.0}
 
