@@ -10,7 +10,7 @@ from torch import Tensor
 
 LOW, HIGH = 0.12, 0.3
 """Canny's two thresholds on kornia's Sobel magnitude after a blur of σ = 1 pixel, where a sharp step from black to white gives
-2.6: an edge starts at a step of 0.23 (HIGH) and is followed down to one of 0.12 (LOW)."""
+2.6: an edge starts at a step of 0.12 (HIGH) and is followed down to one of 0.05 (LOW)."""
 
 REACH = 8
 """The nearness map falls to 0 at 1/8 of the side: 8 pixels at 64², so that most flat regions still know their nearest edge."""
@@ -39,8 +39,10 @@ def nearness(edges: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
 def edge_condition(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
     """What a model is given: the edges, and their nearness map.
 
-    A one-pixel line covers about a tenth of the pixels and fades when it is averaged down to the correlation grid; the nearness
-    map stays, and tells a small network at every pixel which way the structure lies. [CoCosNet] does likewise for faces.
+    A one-pixel line covers a sixth of the pixels and fades when it is averaged down to the correlation grid; the nearness map
+    stays, and tells a network of small receptive field which way the structure lies. A network that sees far has no need of it:
+    in 300 steps of supervised matching at 64², edges, nearness and both reached PCK@0.1 of 0.53, 0.52 and 0.52 on the
+    photographs held out (mean of two seeds, which differ by as much as 0.05).
 
     Released code: CoCosNet's edge channels are distances min(d / 3, 255) / 255 in city blocks, beside the binary edges.
     """
@@ -51,7 +53,7 @@ def edge_condition(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
 def _track(weak: Bool[Tensor, "b 1 h w"], strong: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
     """Hysteresis: the weak pixels that touch a strong one, and those that touch these, until nothing changes.
 
-    kornia does the same with eight convolutions per round, which takes 20 times as long as all the rest of Canny.
+    kornia does the same with eight convolutions per round, which takes 10 to 25 times as long as all the rest of Canny.
     """
     while True:
         row = strong.clone()
