@@ -229,10 +229,35 @@ def _show_demo(profile: str, people: Path, photos: Path) -> int:
     return 0
 
 
+def benchmark(given: argparse.Namespace) -> None:
+    """Time the package's operators beside the plain formulation and the library's own, in one run.
+
+    exemplar-lab benchmark correlation
+    """
+    import json
+
+    from exemplar_lab import benchmarks
+
+    report = benchmarks.correlation(given.device)
+    if given.json:
+        print(json.dumps(report, indent=1))
+        return
+    for case, methods in report.items():
+        for name, times in methods.items():
+            print(f"{case:12} {name:6} forward {times['forward_ms']:8.1f} ms   forward + backward {times['both_ms']:8.1f} ms")
+
+
+def _benchmark_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("correlation",))
+    parser.add_argument("--json", action="store_true", help="print JSON, with the differences between the answers")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
     "train": Command(train, _train_arguments),
     "evaluate": Command(evaluate, _evaluate_arguments),
+    "benchmark": Command(benchmark, _benchmark_arguments),
     "run": Command(run, _run_arguments),
     "equation": Command(equation, _equation_arguments),
     "papers": Command(papers, lambda parser: None),

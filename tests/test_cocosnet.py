@@ -27,7 +27,7 @@ VARIANTS = {
     "centred over space": {"centring": "space"},
     "patches": {"patch": 3},
     "style sees condition": {"style_sees_condition": True},
-    "mask warm-up": {"mask_warm_up": True},
+    "mask warm-up": {"exemplar_sees_condition": True},
     "no non-local block": {"nonlocal_after": None},
     "no upsampling": {"generator_blocks": ((8, False),), "nonlocal_after": None},
 }
@@ -110,8 +110,8 @@ def test_samples_do_not_touch_each_other():
     torch.testing.assert_close(together.image[1:], alone.image, atol=1e-5, rtol=0)
 
 
-def test_mask_warm_up():
-    model = model_of(mask_warm_up=True)
+def test_exemplar_sees_condition():
+    model = model_of(exemplar_sees_condition=True)
     condition, exemplar, mask = inputs()
     with_mask, with_zeros = model(condition, exemplar, mask).image, model(condition, exemplar, torch.zeros_like(mask)).image
     assert torch.equal(model(condition, exemplar).image, with_zeros)
@@ -182,7 +182,7 @@ def test_config_refuses_settings_it_does_not_know():
     ],
 )
 def test_the_door(unchecked, condition, exemplar, mask, message):
-    model = model_of(mask_warm_up=True)
+    model = model_of(exemplar_sees_condition=True)
     with pytest.raises(ValueError, match=message):
         model(torch.rand(condition), torch.rand(exemplar), None if mask is None else torch.rand(mask))
 

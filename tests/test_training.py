@@ -112,10 +112,10 @@ def test_folder_of_another_recipe_is_refused(uninterrupted):
         next(train(tiny(seed=1), uninterrupted))
 
 
-def test_mask_warm_up_ends_in_noise(tmp_path):
+def test_exemplar_sees_condition_ends_in_noise(tmp_path):
     """App. E: masks and their cross-entropy first, Gaussian noise after; resuming in the noise gives the same weights."""
     recipe = tiny()
-    model = replace(recipe.model, mask_warm_up=True)
+    model = replace(recipe.model, exemplar_sees_condition=True)
     recipe = replace(recipe, model=model, warm_up_steps=2, weights={**recipe.weights, "mask": 1.0}, steps=5)
     whole = list(train(recipe, tmp_path / "whole"))
     assert ["mask" in step.terms for step in whole] == [True, True, False, False, False]

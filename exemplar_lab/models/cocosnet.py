@@ -29,7 +29,8 @@ class CoCosNetConfig:
     centring: over "channel" (the paper) or over "space" (its Fig. 19). patch: odd side of what is compared.
     norm: "position" or "batch" (Fig. 18).
     style_sees_condition: SPADE reads [warp, condition]; in Eq. (7) it reads the warp alone.
-    mask_warm_up: the exemplar's adaptor sees the exemplar's label map during the warm-up of App. E, and noise after it.
+    exemplar_sees_condition: the exemplar's adaptor sees the exemplar's own condition beside the image: its label map during the
+        warm-up of App. E (noise after it), or its edges for good, which any photograph has.
     Released code: patch 3, style_sees_condition True.
     Raises ValueError for settings that make no network.
     """
@@ -56,7 +57,7 @@ class CoCosNetConfig:
     style_hidden: int = 128
     norm: Normalisation = "position"
     style_sees_condition: bool = False
-    mask_warm_up: bool = False
+    exemplar_sees_condition: bool = False
 
     def __post_init__(self):
         step = lcm(prod(stride for _, stride in self.adaptor_convolutions), 2 ** sum(up for _, up in self.generator_blocks))
@@ -114,7 +115,7 @@ class CoCosNet(nn.Module):
         width = config.adaptor_blocks[-1]
         adaptor = (config.adaptor_convolutions, config.adaptor_blocks)
         self.condition_adaptor = DomainAdaptor(config.condition_channels, *adaptor)
-        self.exemplar_adaptor = DomainAdaptor(3 + config.condition_channels * config.mask_warm_up, *adaptor)
+        self.exemplar_adaptor = DomainAdaptor(3 + config.condition_channels * config.exemplar_sees_condition, *adaptor)
         self.shared = shared_block(width, config.match_channels, config.shared_blocks)
         self.generator = Generator(config)
 
@@ -129,7 +130,7 @@ class CoCosNet(nn.Module):
         """The image that has the structure of `condition` and the look of `exemplar`.
 
         condition, exemplar: in [0, 1], both of the size in the config.
-        exemplar_condition: used only with `mask_warm_up`: the exemplar's label map while the mask warm-up lasts, noise after
+        exemplar_condition: used only with `exemplar_sees_condition`: its label map while the mask warm-up lasts, noise after
             it; None stands for the mean of that noise, which is what a trained model expects.
         record: True gives the `DenseMatch` (h·w × h·w weights per sample); False the same image and warp in linear memory.
         Returned features: `adapted_condition` (x_S), and the unit vectors `query` and `key` that were matched.
@@ -154,7 +155,7 @@ class CoCosNet(nn.Module):
     ) -> Float[Tensor, "b c hs ws"]:
         """y_S = F_{B→S}(y_B); also what Eq. (9) applies to the target."""
         image = image * 2 - 1
-        if self.config.mask_warm_up:
+        if self.config.exemplar_sees_condition:
             if condition is None:
                 condition = image.new_zeros(image.shape[0], self.config.condition_channels, *image.shape[-2:])
             image = torch.cat([image, condition], dim=1)
@@ -171,7 +172,7 @@ class CoCosNet(nn.Module):
 
     def _check(self, condition: Tensor, exemplar: Tensor, exemplar_condition: Tensor | None) -> None:
         inputs = [("condition", condition, self.config.condition_channels), ("exemplar", exemplar, 3)]
-        if self.config.mask_warm_up and exemplar_condition is not None:
+        if self.config.exemplar_sees_condition and exemplar_condition is not None:
             inputs.append(("exemplar_condition", exemplar_condition, self.config.condition_channels))
         for name, tensor, channels in inputs:
             expected = (channels, self.config.size, self.config.size)

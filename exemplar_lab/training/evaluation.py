@@ -25,10 +25,11 @@ def evaluate(
     pairs: int = 256,
     name: str = "model",
     device: torch.device | str = "cpu",
+    exemplar_condition: bool = True,
     progress: Callable[[Any], Iterator] = iter,
 ) -> Rows:
     """{row: {number: {"mean", "half_width"}}} of `measure`; `metrics.tables.table` prints it."""
-    measured = measure(model, source, pairs, name, device, progress=progress)
+    measured = measure(model, source, pairs, name, device, exemplar_condition=exemplar_condition, progress=progress)
     return {row: summarise([numbers]) for row, numbers in measured.items()}
 
 
@@ -40,6 +41,7 @@ def measure(
     name: str = "model",
     device: torch.device | str = "cpu",
     references: bool = True,
+    exemplar_condition: bool = True,
     batch_size: int = 16,
     progress: Callable[[Any], Iterator] = iter,
 ) -> PerImage:
@@ -48,6 +50,7 @@ def measure(
     Rows: `name`, the model's last match and its image; with `references` also "oracle", the best that a match on this grid can
     say, "copy", every position looks at itself, and "random", everywhere at random. Numbers: those of `evaluate_matching`, and
     image_l1, image_psnr, image_ssim of the generated image against the target, whole images, meant for paired samples.
+    exemplar_condition: False withholds it, as App. E of [CoCosNet] does once its warm-up is over.
     progress: wraps the list of batches, for example `tqdm`.
     """
     rows: dict[str, list[dict[str, Tensor]]] = {name: []}
@@ -55,7 +58,7 @@ def measure(
         rows |= {"oracle": [], "copy": [], "random": []}
     for indices in progress(torch.arange(min(pairs, source.length or pairs)).split(batch_size)):
         batch = source.batch(indices, device=device)
-        translation = model(batch.condition, batch.exemplar)
+        translation = model(batch.condition, batch.exemplar, batch.exemplar_condition if exemplar_condition else None)
         match = translation.matches[-1]
         rows[name].append(evaluate_matching(match, batch) | _image_scores(translation.image, batch))
         if references:
@@ -73,7 +76,7 @@ def evaluate_checkpoint(
     checkpoint = read_checkpoint(find_checkpoint(where))
     recipe = checkpoint.about["recipe"]
     model, source = checkpoint.build().to(device), make_source(recipe["validation"])
-    return evaluate(model, source, pairs, recipe["name"], device, progress)
+    return evaluate(model, source, pairs, recipe["name"], device, recipe["warm_up_steps"] is None, progress)
 
 
 def _image_scores(image: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ class StepLog:
     def __init__(self, run: Path, done: int):
         self.path = Path(run) / "log.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in read_log(run) if row["step"] <= done] if done and self.path.exists() else []
+        kept = [row for row in _rows(self.path) if int(row["step"]) <= done] if done and self.path.exists() else []
         self.columns = list(kept[0]) if kept else []
         beside = self.path.with_suffix(".tmp")
         with beside.open("w", newline="") as file:
@@ -40,6 +40,10 @@ def read_log(run: Path) -> list[dict[str, float | None]]:
 
     A last line that a kill cut off is left out.
     """
-    with (Path(run) / "log.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and row["seconds"]]
+    rows = _rows(Path(run) / "log.csv")
     return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values() and row["seconds"]]

@@ -20,7 +20,7 @@ class Recipe:
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
-    warm_up_steps: steps of the mask warm-up (App. E), for models with `mask_warm_up`.
+    warm_up_steps: for models with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Recipe:
     discriminator_width: int = 64
     discriminator_layers: int = 4
     discriminator_scales: int = 2
-    warm_up_steps: int = 0
+    warm_up_steps: int | None = None
     save_every: int = 100
     seed: int = 0
     notes: dict[str, Any] = field(default_factory=dict)

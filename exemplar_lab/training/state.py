@@ -68,7 +68,8 @@ class TrainingState:
                 group["lr"] = rate
         weights = dict(self.recipe.weights)
         exemplar_mask, target_mask = batch.exemplar_condition, batch.condition
-        if self.recipe.model.mask_warm_up and number > self.recipe.warm_up_steps:
+        warm_up = self.recipe.warm_up_steps
+        if self.recipe.model.exemplar_sees_condition and warm_up is not None and number > warm_up:
             weights["mask"] = 0.0
             exemplar_mask, target_mask = self._noise_like(exemplar_mask), self._noise_like(target_mask)
         translation = self.wrapped(batch.condition, batch.exemplar, exemplar_mask, record=False)
