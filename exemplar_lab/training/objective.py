@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from exemplar_lab.losses.adversarial import hinge_generator
 from exemplar_lab.losses.contextual import CONTEXTUAL_WEIGHTS, contextual_layers
 from exemplar_lab.losses.correspondence import cycle, domain_alignment, mask_alignment, warp_matching
-from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS, feature_matching, perceptual
+from exemplar_lab.losses.perceptual import feature_matching, perceptual
 from exemplar_lab.models.cocosnet import CoCosNet
 from exemplar_lab.ops.correlation import correlation_warp
 from exemplar_lab.translation import Batch, Translation
@@ -29,23 +29,25 @@ def cocosnet_terms(
     batch: Batch,
     translation: Translation,
     weights: Mapping[str, float],
+    feature_weights: Mapping[str, float],
     target_mask: Float[Tensor, "b m h w"] | None = None,
 ) -> dict[str, Tensor]:
     """The terms of CoCosNet Eq. (14) that `weights` asks for, by the names in COCOSNET_TERMS; a term of weight 0 costs nothing.
 
     model, discriminator: bare modules, not wrapped for several processes; the caller freezes the discriminator's parameters.
-    features: φ, on images in [0, 1]. target_mask: what the target's adaptor sees beside the target, as the exemplar's did.
+    features: φ, on images in [0, 1]; feature_weights: λ of Eq. (8) by layer.
+    target_mask: what the target's adaptor sees beside the target, as the exemplar's did.
     """
     terms = {}
-    image_layers = tuple(FEATURE_WEIGHTS) if weights.get("feat") else ("relu4_2",) if weights.get("perc") else ()
+    image_layers = (tuple(feature_weights) if weights.get("feat") else ()) + (("relu4_2",) if weights.get("perc") else ())
     look_layers = tuple(CONTEXTUAL_WEIGHTS) if weights.get("context") else ()
     if image_layers or look_layers:
-        made = features(translation.image, tuple(dict.fromkeys(image_layers + look_layers)))
+        made = features(translation.image, set(image_layers + look_layers))
     if image_layers:
         with torch.no_grad():
             of_target = features(batch.target, image_layers)
         if weights.get("feat"):
-            terms["feat"] = feature_matching(made, of_target, FEATURE_WEIGHTS, batch.paired)
+            terms["feat"] = feature_matching(made, of_target, feature_weights, batch.paired)
         if weights.get("perc"):
             terms["perc"] = perceptual(made, of_target)
     if look_layers:

@@ -6,6 +6,7 @@ from typing import Any
 
 from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.synth.people import People
+from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.translation import Source
 
@@ -16,7 +17,8 @@ SOURCES = {"People": People, "Photographs": Photographs}
 class Recipe:
     """What to train, on what, with which weights and for how long.
 
-    weights: ψ of CoCosNet Eq. (14) by term. features: the network that perceptual terms look through.
+    weights: ψ of CoCosNet Eq. (14) by term. features: the network that perceptual terms look through; feature_weights: λ of
+        Eq. (8) by its layers.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
@@ -31,6 +33,7 @@ class Recipe:
     steps: int
     batch_size: int
     features: str = "fixed"
+    feature_weights: Mapping[str, float] = field(default_factory=lambda: dict(FEATURE_WEIGHTS))
     pseudo: float = 0.3
     learning_rate: float = 1e-4
     discriminator_learning_rate: float = 4e-4

@@ -74,7 +74,9 @@ class TrainingState:
             exemplar_mask, target_mask = self._noise_like(exemplar_mask), self._noise_like(target_mask)
         translation = self.wrapped(batch.condition, batch.exemplar, exemplar_mask, record=False)
         self.discriminator.requires_grad_(False)
-        terms = cocosnet_terms(self.model, self.discriminator, self.features, batch, translation, weights, target_mask)
+        terms = cocosnet_terms(
+            self.model, self.discriminator, self.features, batch, translation, weights, self.recipe.feature_weights, target_mask
+        )
         self.discriminator.requires_grad_(True)
         self._refuse_nan(terms, number, saved_in)
         self.optimiser.zero_grad(set_to_none=True)
