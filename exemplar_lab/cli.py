@@ -193,40 +193,44 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
 
-def demo(given: argparse.Namespace) -> int:
+def demo(given: argparse.Namespace) -> None:
     """Train CoCosNet on procedural people, measure it, do the same with photographs, and show all of it in a notebook.
 
     Under 12 minutes on two cores, installing included. What is already trained is not trained again.
     """
     from exemplar_lab.training.recipes import make_recipe
 
-    print("1/3  poses → people: training", flush=True)
-    people = _train(recipe := make_recipe("cocosnet", "people", given.profile), Path("runs") / recipe.name, "auto")
-    print("2/3  edges → photographs: training", flush=True)
-    photos = _train(recipe := make_recipe("cocosnet", "photos", given.profile), Path("runs") / recipe.name, "auto")
-    print("3/3  measuring and drawing in notebooks/10_cocosnet.ipynb", flush=True)
-    return _show_demo(given.profile, people, photos)
+    if not Path("notebooks/10_cocosnet.ipynb").exists():
+        raise FileNotFoundError("no notebooks/10_cocosnet.ipynb here: start the demo in the folder of the checkout")
+    checkpoints = []
+    for number, (data, title) in enumerate({"people": "poses → people", "photos": "edges → photographs"}.items(), start=1):
+        print(f"{number}/3  {title}: training", flush=True)
+        recipe = make_recipe("cocosnet", data, given.profile)
+        checkpoints.append(_train(recipe, Path("runs") / recipe.name, "auto"))
+    print("3/3  measuring and drawing: notebooks/10_cocosnet.ipynb", flush=True)
+    _show_demo(given.profile, checkpoints)
 
 
-def _show_demo(profile: str, people: Path, photos: Path) -> int:
+def _show_demo(profile: str, checkpoints: list[Path]) -> None:
+    """Execute the notebook, unless that was done after these checkpoints were written; print its tables and what it wrote."""
     import json
 
     from exemplar_lab.metrics.tables import table
     from exemplar_lab.notebook import run_notebook
 
+    notebook, out = Path("notebooks/10_cocosnet.ipynb"), Path(f"runs/notebooks/10_cocosnet-{profile}.ipynb")
     figures = Path("runs/figures").resolve()
-    out = run_notebook(
-        Path("notebooks/10_cocosnet.ipynb"),
-        Path("runs/notebooks/10_cocosnet.ipynb"),
-        {"profile": profile, "people": str(people.resolve()), "photos": str(photos.resolve()), "figures": str(figures)},
-    )
+    newest = max(path.stat().st_mtime for path in (notebook, *checkpoints))
+    if not out.exists() or out.stat().st_mtime < newest or not (figures / "10_photos.json").exists():
+        run_notebook(notebook, out, {"profile": profile, "figures": str(figures)})
+    columns = ("epe", "pck@0.1", "pck@0.05", "warp_l1_ratio", "image_l1", "image_ssim")
     for title, name in (("poses → people", "10_people"), ("edges → photographs", "10_photos")):
-        print(f"\n{title}, validation pairs, mean ± half width of the 95 % interval")
-        print(table(json.loads((figures / f"{name}.json").read_text())["rows"]))
+        made = json.loads((figures / f"{name}.json").read_text())["parameters"]
+        print(f"\n{title}: {made['pairs']} validation pairs, mean ± half width of the 95 % interval")
+        print(table(made["rows"], columns))
     print(f"\nnotebook  {out}")
     for path in sorted(figures.glob("10_*.png")):
         print(f"figure    {path.relative_to(Path.cwd())}")
-    return 0
 
 
 def benchmark(given: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -11,14 +10,11 @@ from exemplar_lab.cli import Command, main
 from exemplar_lab.equations import find_equation
 
 
-def test_help_is_fast_and_loads_no_torch():
+def test_help_loads_no_torch():
     code = "import sys; from exemplar_lab.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in cli.COMMANDS)
-    assert seconds < 2, "half a second on an idle machine"
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "training": NOUNS | {"ops", "nn"} | SIBLINGS,
     "viz": NOUNS | {"ops"},
     "widgets": NOUNS | {"ops", "viz"},
+    "benchmarks": NOUNS | {"ops"},
     "equations": {"papers"},
     "notebook": set(),
-    "cli": NOUNS | {"ops", "nn", "training", "viz", "equations", "notebook"} | SIBLINGS,
+    "cli": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook"} | SIBLINGS,
     "__main__": {"cli"},
     "__init__": set(),
 }
