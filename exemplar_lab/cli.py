@@ -122,7 +122,7 @@ def train(given: argparse.Namespace) -> None:
     """
     from exemplar_lab.training.recipes import make_recipe
 
-    recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant)
+    recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant, given.features)
     print(_train(recipe, given.out or Path("runs") / recipe.name, given.device))
 
 
@@ -153,6 +153,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="people", help="people, photos, or a folder of photographs (default: people)")
     parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--features", default="fixed", help="what perceptual losses look through: fixed or vgg19 (default: fixed)"
+    )
     parser.add_argument("--variant", default="full", help="an ablation of the paper: without-domain, without-cycle, …")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME_OF_THE_RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.synth.people import People
+from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.translation import Source
@@ -73,20 +74,27 @@ _RUN = {
 }
 
 
-def make_recipe(model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+def make_recipe(
+    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str = "fixed"
+) -> Recipe:
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
-    data: "people", "photos", or a folder of photographs. Raises ValueError for anything unknown.
+    data: "people", "photos", or a folder of photographs. features: "fixed" needs no download; "vgg19", the papers' network,
+    needs its weights (see `nn.features.load_vgg19`). Raises ValueError for anything unknown.
     """
     if model != "cocosnet":
         raise ValueError(f"got the model {model!r}, expected cocosnet")
     if data == "people":
-        return cocosnet_people(profile, seed, variant)
-    if data == "photos":
-        return cocosnet_photos(profile, seed, variant)
-    if not Path(data).is_dir():
+        recipe = cocosnet_people(profile, seed, variant)
+    elif data == "photos":
+        recipe = cocosnet_photos(profile, seed, variant)
+    elif Path(data).is_dir():
+        recipe = cocosnet_photos(profile, seed, variant, folder=data)
+    else:
         raise ValueError(f"got the data {data!r}, expected people, photos, or an existing folder of photographs")
-    return cocosnet_photos(profile, seed, variant, folder=data)
+    if features == "fixed":
+        return recipe
+    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(FEATURE_WEIGHTS))
 
 
 def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
