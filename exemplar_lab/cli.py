@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,10 +23,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return COMMANDS[given.command].run(given) or 0
+        code = COMMANDS[given.command].run(given) or 0
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("\nexemplar-lab: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has read enough; what is still buffered goes nowhere, so that the exit stays quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except USER_ERRORS as error:
         if given.debug:
             traceback.print_exc()

@@ -112,6 +112,13 @@ def test_interrupt(command, capsys):
     assert "the same command goes on from the last checkpoint" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_enough_is_no_error():
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m exemplar_lab papers | true"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_fault_of_ours_keeps_its_traceback(command):
     def fault():
         raise KeyError("surprise")
