@@ -35,7 +35,7 @@ lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks $(ARGS)
 
 figures: $(READY)
-	@set -e; for notebook in notebooks/*.ipynb; do $(BIN)/exemplar-lab run "$$notebook" -p profile=$(NOTEBOOK_PROFILE); done
+	@set -e; for notebook in notebooks/*.ipynb; do $(BIN)/exemplar-lab run "$$notebook" -p profile=$(NOTEBOOK_PROFILE) -p figures=../figures; done
 
 lint: $(READY_DEV)
 	@$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exemplar_lab import __version__
+from exemplar_lab.notebook import NotebookFailedError
 
 USER_ERRORS = (ValueError, OSError)
 """What bad input raises, told in one line. Anything else is a fault of ours and keeps its traceback."""
@@ -32,11 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has read enough; what is still buffered goes nowhere, so that the exit stays quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except USER_ERRORS as error:
+    except (*USER_ERRORS, NotebookFailedError) as error:
         if given.debug:
             traceback.print_exc()
         print(f"exemplar-lab: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NotebookFailedError) else 2
 
 
 class Command(NamedTuple):
@@ -85,7 +86,7 @@ def papers(given: argparse.Namespace) -> None:
         print(f"{'':9} {paper.link}  {count} of {paper.equations} equations")
 
 
-def run(given: argparse.Namespace) -> int:
+def run(given: argparse.Namespace) -> None:
     """Execute a notebook with parameters and keep the result; a misspelt or mistyped parameter is refused before it starts.
 
     exemplar-lab run notebooks/01_correspondence.ipynb -p profile=cpu -p seed=3
@@ -93,14 +94,7 @@ def run(given: argparse.Namespace) -> int:
     from exemplar_lab.notebook import run_notebook
 
     out = given.out or Path("runs/notebooks") / given.notebook.name
-    try:
-        print(run_notebook(given.notebook, out, dict(given.parameter), progress=not given.quiet))
-    except RuntimeError as error:
-        if given.debug:
-            traceback.print_exc()
-        print(f"exemplar-lab: {error}", file=sys.stderr)
-        return 1
-    return 0
+    print(run_notebook(given.notebook, out, dict(given.parameter), progress=not given.quiet))
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,11 +123,11 @@ def train(given: argparse.Namespace) -> None:
     from exemplar_lab.training.recipes import make_recipe
 
     recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant, given.features)
-    print(_train(recipe, given.out or Path("runs") / recipe.name, given.device))
+    _train(recipe, given.out or Path("runs") / recipe.name, given.device)
 
 
 def _train(recipe, run: Path, device: str) -> Path:
-    """Train to the end with a progress bar; gives the last checkpoint."""
+    """Train to the end with a progress bar; prints the last checkpoint and gives it back."""
     from tqdm.auto import tqdm
 
     from exemplar_lab.training.checkpoint import last_checkpoint
@@ -151,7 +145,10 @@ def _train(recipe, run: Path, device: str) -> Path:
         bar.close()
     else:
         print(f"{recipe.name}: trained already")
-    return last_checkpoint(run)
+    checkpoint = last_checkpoint(run)
+    if fabric.is_global_zero:
+        print(checkpoint)
+    return checkpoint
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,11 +175,15 @@ def evaluate(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
     from exemplar_lab.metrics.tables import table
-    from exemplar_lab.training.checkpoint import ship_checkpoint
+    from exemplar_lab.training.checkpoint import last_checkpoint, ship_checkpoint
     from exemplar_lab.training.evaluation import evaluate_checkpoint
+    from exemplar_lab.training.loop import make_fabric
 
-    rows = evaluate_checkpoint(given.checkpoint, given.pairs, given.device, progress=lambda it: tqdm(it, desc="evaluating"))
-    print(f"{given.pairs} validation pairs, mean ± half width of the 95 % interval\n{table(rows)}")
+    if given.ship and last_checkpoint(Path(given.checkpoint)) is None:
+        raise ValueError(f"got {given.checkpoint}, expected a run to ship from: a folder that holds step-… folders")
+    device = make_fabric(given.device).device
+    rows = evaluate_checkpoint(given.checkpoint, given.pairs, device, progress=lambda it: tqdm(it, desc="evaluating"))
+    print(f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows)}")
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -199,7 +200,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ship", type=Path, help="also write the run's last checkpoint here, in half precision, with the numbers"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def demo(given: argparse.Namespace) -> None:
@@ -228,9 +229,10 @@ def _show_demo(profile: str, checkpoints: list[Path]) -> None:
     from exemplar_lab.notebook import run_notebook
 
     notebook, out = Path("notebooks/10_cocosnet.ipynb"), Path(f"runs/notebooks/10_cocosnet-{profile}.ipynb")
-    figures = Path("runs/figures").resolve()
+    figures = Path("runs/figures", profile).resolve()
     newest = max(path.stat().st_mtime for path in (notebook, *checkpoints))
-    if not out.exists() or out.stat().st_mtime < newest or not (figures / "10_photos.json").exists():
+    last_written = figures / "10_photos.json"  # the notebook writes figures in its last cell
+    if not last_written.exists() or last_written.stat().st_mtime < newest:
         run_notebook(notebook, out, {"profile": profile, "figures": str(figures)})
     columns = ("epe", "pck@0.1", "pck@0.05", "warp_l1_ratio", "image_l1", "image_ssim")
     for title, name in (("poses → people", "10_people"), ("edges → photographs", "10_photos")):
@@ -239,7 +241,7 @@ def _show_demo(profile: str, checkpoints: list[Path]) -> None:
         print(table(made["rows"], columns))
     print(f"\nnotebook  {out}")
     for path in sorted(figures.glob("10_*.png")):
-        print(f"figure    {path.relative_to(Path.cwd())}")
+        print(f"figure    {_clickable(path)}")
 
 
 def benchmark(given: argparse.Namespace) -> None:
@@ -250,8 +252,9 @@ def benchmark(given: argparse.Namespace) -> None:
     import json
 
     from exemplar_lab import benchmarks
+    from exemplar_lab.training.loop import make_fabric
 
-    report = benchmarks.correlation(given.device)
+    report = benchmarks.correlation(str(make_fabric(given.device).device))
     if given.json:
         print(json.dumps(report, indent=1))
         return

@@ -17,6 +17,10 @@ _OF_IPYTHON = {"In", "Out"}
 _CHECKED = "_exemplar_lab_parameters_checked"
 
 
+class NotebookFailedError(RuntimeError):
+    """A cell raised; the message names the cell, the error, and where the executed part lies."""
+
+
 def check_parameters(namespace: dict[str, object], **declared: Kind) -> SimpleNamespace:
     """The checked parameters of a notebook: `P = check_parameters(globals(), profile=("smoke", "cpu", "gpu"), seed=int)`.
 
@@ -41,7 +45,7 @@ def run_notebook(
 
     It runs in the notebook's own folder, as in JupyterLab, so a relative path among the parameters is read from there.
     Before anything starts, names and types are held against the notebook's `parameters` cell (ValueError). When a cell fails,
-    RuntimeError names it, and `out` keeps everything up to and including the failure.
+    NotebookFailedError names it, and `out` keeps everything up to and including the failure.
     """
     import papermill
 
@@ -70,7 +74,7 @@ def run_notebook(
         )
     except papermill.PapermillExecutionError as error:
         what = f"{error.ename}: {error.evalue}".rstrip(": ")
-        raise RuntimeError(f"{path.name} failed in cell [{error.exec_count}]: {what} (executed so far: {out})") from None
+        raise NotebookFailedError(f"{path.name} failed in cell [{error.exec_count}]: {what} (executed so far: {out})") from None
     return out
 
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
+from exemplar_lab.data.synth.people import VERSION
+from exemplar_lab.training import objective, state
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
 from exemplar_lab.training.loop import local_indices, sample_indices, train
+from exemplar_lab.training.recipe import make_source
 from exemplar_lab.training.recipes import cocosnet_people
 from exemplar_lab.training.state import DivergedError
 
@@ -93,18 +97,41 @@ def test_batch_that_cannot_be_shared_is_refused():
 
 
 def test_nan_stops_with_step_term_and_last_good_checkpoint(tmp_path, monkeypatch):
-    from exemplar_lab.training import objective
-
     steps = train(tiny(), tmp_path)
     for step in steps:
         if step.number == 3:
             monkeypatch.setattr(objective, "warp_matching", lambda *_: torch.tensor(float("nan")))
-            break_at = "step-00000002"
-            with pytest.raises(DivergedError, match=f"step 4: the loss term warp is nan.*{break_at}"):
+            with pytest.raises(DivergedError, match="step 4: the loss term warp is nan.*step-00000002"):
                 next(steps)
             break
-    assert last_checkpoint(tmp_path).name == break_at
+    assert last_checkpoint(tmp_path).name == "step-00000002"
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(tmp_path).values() if tensor.is_floating_point())
+
+
+def test_an_interrupt_inside_a_step_saves_nothing_of_it(uninterrupted, tmp_path, monkeypatch):
+    steps = train(tiny(), tmp_path)
+    assert [next(steps).number for _ in range(3)] == [1, 2, 3]
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "hinge_discriminator", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
+    assert last_checkpoint(tmp_path).name == "step-00000002"
+    assert [step.number for step in train(tiny(), tmp_path)] == [3, 4, 5, 6]
+    assert_same(weights_of(tmp_path), weights_of(uninterrupted))
+
+
+def test_batch_normalisation_is_for_one_process(tmp_path, monkeypatch):
+    recipe = cocosnet_people("smoke", variant="batch-norm")
+    monkeypatch.setattr(Fabric, "world_size", 2)
+    with pytest.raises(ValueError, match="batch normalisation in 2 processes"):
+        next(train(recipe, tmp_path))
+
+
+def test_samples_of_another_version_are_refused():
+    described = tiny().describe()["validation"]
+    assert described["version"] == VERSION and make_source(described) == tiny().validation
+    with pytest.raises(ValueError, match="got samples of version 0 of People"):
+        make_source(described | {"version": 0})
 
 
 def test_folder_of_another_recipe_is_refused(uninterrupted):

@@ -66,7 +66,8 @@ def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, 
     visible = cells.visible.flatten(1)
     inside = torch.zeros_like(radius)
     for query in visible.any(0).nonzero()[:, 0].split(max(1, 2**22 // (len(truth) * len(centres)))):
-        distance = torch.cdist(truth[:, :, query], centres).nan_to_num(nan=math.inf).amin(1)
+        exact = "donot_use_mm_for_euclid_dist"  # a GPU's matrix product may round to ten bits
+        distance = torch.cdist(truth[:, :, query], centres, compute_mode=exact).nan_to_num(nan=math.inf).amin(1)
         inside[:, query] = (match.rows(query) * (distance <= radius[:, query, None])).sum(-1)
     return mean_where(inside.unflatten(1, match.query_size), cells.visible)
 

@@ -53,6 +53,8 @@ def measure(
     exemplar_condition: False withholds it, as App. E of [CoCosNet] does once its warm-up is over.
     progress: wraps the list of batches, for example `tqdm`.
     """
+    if pairs < 1:
+        raise ValueError(f"got {pairs} pairs to measure, expected at least 1")
     rows: dict[str, list[dict[str, Tensor]]] = {name: []}
     if references:
         rows |= {"oracle": [], "copy": [], "random": []}

@@ -38,7 +38,15 @@ class Step:
 
 
 def make_fabric(accelerator: str = "auto") -> Fabric:
-    """One process on the best device; under `torchrun`, all its processes with DistributedDataParallel."""
+    """One process on CUDA if there is any, else on the CPU; under `torchrun`, all its processes with DistributedDataParallel.
+
+    Apple's GPUs are passed over: they know no float64, which the procedural world is counted in. Raises ValueError for CUDA
+    where there is none.
+    """
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    elif accelerator == "cuda" and not torch.cuda.is_available():
+        raise ValueError("got the device cuda, but torch sees no CUDA GPU here: use --device cpu")
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1)
@@ -57,9 +65,7 @@ def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[S
     """
     run = Path(run)
     fabric = fabric or make_fabric()
-    if fabric.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    else:
+    if fabric.device.type == "cpu":
         _keep_heap()
     state = TrainingState(recipe, fabric)
     done = state.resume(run)
@@ -69,8 +75,7 @@ def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[S
         for number in range(done + 1, recipe.steps + 1):
             start = time.perf_counter()
             batch = _local_batch(recipe, number, fabric)
-            terms, translation = state.step(batch, number, saved_in=run)
-            values = dict(zip(terms, fabric.all_reduce(torch.stack(list(terms.values()))).tolist(), strict=True))
+            values, translation = state.step(batch, number, saved_in=run)
             done = number
             if log:
                 log.write(number, values, time.perf_counter() - start)
@@ -81,7 +86,7 @@ def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[S
     finally:
         if log:
             log.close()
-        if done > saved and state.healthy:
+        if done > saved and state.whole:
             state.save(run, done)
         if fabric.world_size > 1:
             state.leave_processes()

@@ -1,5 +1,6 @@
 """A recipe: everything that decides what a training run gives, in one frozen record."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Recipe:
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
     warm_up_steps: for models with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
+        With the weight "mask" it wants label maps, one-hot, as conditions, which no source gives yet.
     """
 
     name: str
@@ -45,7 +47,6 @@ class Recipe:
     warm_up_steps: int | None = None
     save_every: int = 100
     seed: int = 0
-    notes: dict[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """As JSON: what a checkpoint keeps, and what must be equal for a run to be resumed."""
@@ -63,14 +64,27 @@ def make_source(described: dict[str, Any]) -> Source:
     """The source that `Recipe.describe` wrote down."""
     values = dict(described)
     kind = values.pop("kind")
+    version = values.pop("version", None)
     if kind not in SOURCES:
         raise ValueError(f"got a source of kind {kind!r}, expected one of {', '.join(SOURCES)}: it was made by another version")
+    if version != _version(SOURCES[kind]):
+        raise ValueError(
+            f"got samples of version {version} of {kind}, expected {_version(SOURCES[kind])}: these pictures are no longer "
+            "made; train again, or install the version of the package that wrote this"
+        )
     return SOURCES[kind](**values)
+
+
+def _version(kind: type) -> int | None:
+    """VERSION of the module that makes the samples; None for what has none, as a config."""
+    return getattr(sys.modules[kind.__module__], "VERSION", None)
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {"kind": type(value).__name__, **{name: _plain(part) for name, part in asdict(value).items()}}
+        origin = {"kind": type(value).__name__, "version": _version(type(value))}
+        known = {name: part for name, part in origin.items() if part is not None}
+        return known | {name: _plain(part) for name, part in asdict(value).items()}
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, tuple | list):

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.translation import Batch, Translation
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(ValueError):
     """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
 
 
@@ -35,7 +36,14 @@ class TrainingState:
     """Networks, optimisers and noise of one run."""
 
     def __init__(self, recipe: Recipe, fabric: Fabric):
-        self.recipe, self.fabric, self.healthy = recipe, fabric, True
+        if recipe.model.norm == "batch" and fabric.world_size > 1:
+            raise ValueError(
+                f"got batch normalisation in {fabric.world_size} processes, whose statistics would differ from those of one: "
+                "train this variant in one process"
+            )
+        self.recipe, self.fabric = recipe, fabric
+        self.whole = True
+        """False while a step is under way: what is then in memory belongs to no step and must not be saved."""
         with _seeded(recipe.seed):
             self.model = fabric.to_device(CoCosNet(recipe.model))
             self.discriminator = fabric.to_device(
@@ -61,8 +69,12 @@ class TrainingState:
         """
         return self.fabric.strategy.setup_module(module), self.fabric.setup_optimizers(optimiser)
 
-    def step(self, batch: Batch, number: int, saved_in: Path) -> tuple[dict[str, Tensor], Translation]:
-        """One alternating step: the translation network against a frozen discriminator, then the discriminator."""
+    def step(self, batch: Batch, number: int, saved_in: Path) -> tuple[dict[str, float], Translation]:
+        """One alternating step: the translation network against a frozen discriminator, then the discriminator.
+
+        The terms that come back are means over all processes.
+        """
+        self.whole = False
         for optimiser, rate in zip(self._optimisers(), self.recipe.learning_rates(number - 1), strict=False):
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -78,7 +90,7 @@ class TrainingState:
             self.model, self.discriminator, self.features, batch, translation, weights, self.recipe.feature_weights, target_mask
         )
         self.discriminator.requires_grad_(True)
-        self._refuse_nan(terms, number, saved_in)
+        values = self._finite(terms, number, saved_in)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total_loss(terms, weights))
         self.optimiser.step()
@@ -86,13 +98,13 @@ class TrainingState:
             real_and_made = torch.cat([batch.exemplar, translation.image.detach()])
             logits = [logit.chunk(2) for logit in self.d_wrapped(real_and_made)]
             loss = hinge_discriminator([real for real, _ in logits], [made for _, made in logits])
-            self._refuse_nan({"discriminator": loss}, number, saved_in)
+            values |= self._finite({"discriminator": loss}, number, saved_in)
             self.d_optimiser.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
             self.d_optimiser.step()
-            terms["discriminator"] = loss
+        self.whole = True
         made = Translation(translation.image.detach(), tuple(warp.detach() for warp in translation.warps))
-        return {name: term.detach() for name, term in terms.items()}, made
+        return values, made
 
     def leave_processes(self) -> None:
         """Tear down in an order that cannot hang.
@@ -103,7 +115,8 @@ class TrainingState:
         self.wrapped = self.d_wrapped = None
         gc.collect()
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()
+            if self.whole:  # else this process failed, and the others may be waiting elsewhere
+                torch.distributed.barrier()
             torch.distributed.destroy_process_group()
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
@@ -115,16 +128,18 @@ class TrainingState:
         noise = torch.randn((mask.shape[0] * world, *mask.shape[1:]), generator=self.noise)
         return noise.chunk(world)[rank].to(mask.device)
 
-    def _refuse_nan(self, terms: dict[str, Tensor], number: int, saved_in: Path) -> None:
-        bad = {name: float(term.detach()) for name, term in terms.items() if not torch.isfinite(term.detach()).all()}
-        if bad:
-            self.healthy = False
+    def _finite(self, terms: dict[str, Tensor], number: int, saved_in: Path) -> dict[str, float]:
+        """The terms as numbers, averaged over all processes, so that all of them stop when one meets a NaN."""
+        mean = self.fabric.all_reduce(torch.stack([term.detach() for term in terms.values()]))
+        values = dict(zip(terms, mean.tolist(), strict=True))
+        if bad := {name: value for name, value in values.items() if not isfinite(value)}:
             good = last_checkpoint(saved_in)
             raise DivergedError(
                 f"step {number}: the loss term {', '.join(f'{name} is {value}' for name, value in bad.items())}; nothing of "
                 f"this step was kept, the last good checkpoint is {good or 'none yet'}. Lower the learning rate or the weight "
                 "of that term, and start again in a new folder"
             )
+        return values
 
     def save(self, run: Path, number: int) -> None:
         if self.fabric.is_global_zero:
@@ -166,9 +181,7 @@ class TrainingState:
 
 def _refuse_other_recipe(found: dict, recipe: Recipe, run: Path) -> None:
     wanted = recipe.describe()
-    different = [
-        name for name in wanted if found.get(name) != wanted[name] and name not in ("save_every", "notes", "validation")
-    ]
+    different = [name for name in wanted if found.get(name) != wanted[name] and name not in ("save_every", "validation")]
     if different:
         raise ValueError(
             f"{run} holds a run of another recipe: {', '.join(f'{n} was {found.get(n)}, is {wanted[n]}' for n in different)}; "
@@ -180,5 +193,5 @@ def _refuse_other_recipe(found: dict, recipe: Recipe, run: Path) -> None:
 def _seeded(seed: int) -> Iterator[None]:
     """Initial weights from `seed`, leaving the caller's random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
