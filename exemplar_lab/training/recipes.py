@@ -101,6 +101,9 @@ def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") 
     """CoCosNet from poses to procedural people: the exemplar is the same person in another pose, or a distorted copy (30 %).
 
     exemplar-lab train cocosnet --data people
+
+    cpu, as measured on two cores: 400 steps in 191 s. 256 validation pairs: PCK@0.1 0.739 ± 0.028 (copy 0.433, random 0.030),
+    PCK@0.05 0.490, warp L1 0.508 × that of copying (oracle 0.449), image L1 0.031, SSIM 0.804. gpu and paper: never run.
     """
     return _cocosnet("people", People(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
 
@@ -109,6 +112,10 @@ def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", 
     """CoCosNet from edges to photographs: the exemplar is a distorted copy, mirrored half of the time.
 
     exemplar-lab train cocosnet --data photos
+
+    The exemplar's adaptor sees the exemplar's own edges, and the softmax is warmer than the paper's 0.01: with neither, PCK@0.1 was
+    0.09 after 200 steps, below copying. cpu, as measured on two cores: 400 steps in 169 s; 256 pairs from photographs held out:
+    PCK@0.1 0.468 ± 0.014 (copy 0.366, random 0.030), warp L1 0.720 × that of copying (oracle 0.108). gpu and paper: never run.
     """
     source = Photographs(size=_model(profile).size, folder=folder)
     name = "photos" if folder is None else Path(folder).resolve().name
