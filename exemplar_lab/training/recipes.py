@@ -115,7 +115,8 @@ def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", 
 
     The exemplar's adaptor sees the exemplar's own edges, and the softmax is warmer than the paper's 0.01: with neither, PCK@0.1
     was 0.09 after 200 steps, below copying. cpu, as measured on two cores: 400 steps in 169 s; 256 pairs from photographs held
-    out: PCK@0.1 0.468 ± 0.014 (copy 0.366, random 0.030), warp L1 0.720 × that of copying (oracle 0.108). gpu and paper: never run.
+    out: PCK@0.1 0.468 ± 0.014 (copy 0.366, random 0.030), warp L1 0.720 × that of copying (oracle 0.108). gpu and paper: never
+    run.
     """
     source = Photographs(size=_model(profile).size, folder=folder)
     name = "photos" if folder is None else Path(folder).resolve().name
