@@ -110,7 +110,7 @@ def test_samples_do_not_touch_each_other():
     torch.testing.assert_close(together.image[1:], alone.image, atol=1e-5, rtol=0)
 
 
-def test_exemplar_sees_condition():
+def test_mask_warm_up():
     model = model_of(exemplar_sees_condition=True)
     condition, exemplar, mask = inputs()
     with_mask, with_zeros = model(condition, exemplar, mask).image, model(condition, exemplar, torch.zeros_like(mask)).image

@@ -139,7 +139,7 @@ def test_folder_of_another_recipe_is_refused(uninterrupted):
         next(train(tiny(seed=1), uninterrupted))
 
 
-def test_exemplar_sees_condition_ends_in_noise(tmp_path):
+def test_mask_warm_up_ends_in_noise(tmp_path):
     """App. E: masks and their cross-entropy first, Gaussian noise after; resuming in the noise gives the same weights."""
     recipe = tiny()
     model = replace(recipe.model, exemplar_sees_condition=True)

@@ -19,20 +19,6 @@ PerImage = dict[str, dict[str, Tensor]]
 Rows = dict[str, dict[str, dict[str, float]]]
 
 
-def evaluate(
-    model: Translator,
-    source: Source,
-    pairs: int = 256,
-    name: str = "model",
-    device: torch.device | str = "cpu",
-    exemplar_condition: bool = True,
-    progress: Callable[[Any], Iterator] = iter,
-) -> Rows:
-    """{row: {number: {"mean", "half_width"}}} of `measure`; `metrics.tables.table` prints it."""
-    measured = measure(model, source, pairs, name, device, exemplar_condition=exemplar_condition, progress=progress)
-    return {row: summarise([numbers]) for row, numbers in measured.items()}
-
-
 @torch.inference_mode()
 def measure(
     model: Translator,
@@ -74,11 +60,16 @@ def measure(
 def evaluate_checkpoint(
     where: str | Path, pairs: int = 256, device: torch.device | str = "cpu", progress: Callable[[Any], Iterator] = iter
 ) -> Rows:
-    """`evaluate` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names."""
+    """`measure` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names, summed up per row.
+
+    {row: {number: {"mean", "half_width"}}}; `metrics.tables.table` prints it.
+    """
     checkpoint = read_checkpoint(find_checkpoint(where))
     recipe = checkpoint.about["recipe"]
     model, source = checkpoint.build().to(device), make_source(recipe["validation"])
-    return evaluate(model, source, pairs, recipe["name"], device, recipe["warm_up_steps"] is None, progress)
+    shows_condition = recipe["warm_up_steps"] is None
+    measured = measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress)
+    return {row: summarise([numbers]) for row, numbers in measured.items()}
 
 
 def _image_scores(image: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -15,9 +15,6 @@ from exemplar_lab.models.cocosnet import CoCosNet
 from exemplar_lab.ops.correlation import correlation_warp
 from exemplar_lab.translation import Batch, Translation
 
-COCOSNET_TERMS = ("feat", "perc", "context", "adv", "domain", "reg", "warp", "mask")
-"""The six terms of Eq. (14) in its order, then the released code's "warp" (DeepFashion) and the warm-up's "mask" (App. E)."""
-
 LONGEST_CONTEXT = 16
 """Feature maps are averaged down to this many cells a side before the contextual loss; the work grows with its fourth power."""
 
@@ -32,7 +29,10 @@ def cocosnet_terms(
     feature_weights: Mapping[str, float],
     target_mask: Float[Tensor, "b m h w"] | None = None,
 ) -> dict[str, Tensor]:
-    """The terms of CoCosNet Eq. (14) that `weights` asks for, by the names in COCOSNET_TERMS; a term of weight 0 costs nothing.
+    """The terms of CoCosNet Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
+
+    By name: feat, perc, context, adv, domain, reg, in the order of the equation; then the released code's warp (DeepFashion)
+    and the warm-up's mask (App. E).
 
     model, discriminator: bare modules, not wrapped for several processes; the caller freezes the discriminator's parameters.
     features: φ, on images in [0, 1]; feature_weights: λ of Eq. (8) by layer.
