@@ -68,8 +68,9 @@ class Truth(_Tensors):
     visible: the counterpart lies inside the exemplar and is not hidden there.
     count: exemplar pixels that one target pixel covers, visible · |det ∂flow|: 0.25 when the exemplar is half the size.
     match_set: all equally right answers, the first being `flow` (identically textured left and right parts); NaN where none.
-    albedo: colour before light. part: −1 is background. uv: position on the part, along and across it.
-    keypoints: OpenPose-18 (x, y) in pixels.
+    albedo: colour before light. part: −1 is background; of a scene, the class. uv: position on the part, along and across it.
+    keypoints: p points (x, y) in pixels: OpenPose's 18 of a body, the 68 landmarks of a face.
+    style: the numbers that the look of a scene or a painting is drawn from; each task names its columns.
     """
 
     flow: Float[Tensor, "b 2 h w"]
@@ -82,8 +83,10 @@ class Truth(_Tensors):
     exemplar_part: Int[Tensor, "b h w"] | None = None
     target_uv: Float[Tensor, "b 2 h w"] | None = None
     exemplar_uv: Float[Tensor, "b 2 h w"] | None = None
-    target_keypoints: Float[Tensor, "b 18 2"] | None = None
-    exemplar_keypoints: Float[Tensor, "b 18 2"] | None = None
+    target_keypoints: Float[Tensor, "b p 2"] | None = None
+    exemplar_keypoints: Float[Tensor, "b p 2"] | None = None
+    target_style: Float[Tensor, "b s"] | None = None
+    exemplar_style: Float[Tensor, "b s"] | None = None
 
 
 @dataclass(frozen=True)

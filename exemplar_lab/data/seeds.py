@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-SPLITS = {"train": 1, "val": 2, "test": 3}
+SPLITS = {"train": 1, "val": 2, "test": 3, "ood": 4}
+"""ood: out of distribution, with patterns, palettes and pairs of classes that the other three never show."""
 
 
 def sample_keys(version: int, split: str, index: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """One 64-bit key per sample. Raises ValueError for a split other than train, val or test."""
+    """One 64-bit key per sample. Raises ValueError for an unknown split."""
     if split not in SPLITS:
         raise ValueError(f"got split {split!r}, expected one of {', '.join(SPLITS)}: choose one of these")
     return _mix(_mix(index.long() + _signed(version * _GOLDEN)) + _signed(SPLITS[split] * _GOLDEN))
