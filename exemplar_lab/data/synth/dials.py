@@ -24,8 +24,8 @@ class Dials:
     instances: how many things of one kind target and exemplar show, each of another colour; (0, 0) as the layout draws it.
     distinct: chance that left and right differ; None as drawn.
     entropy: 0 flat colours, 1 every point has a colour of its own; None as drawn.
-    gap: what the condition shows. "structure": pose, landmarks or labels, the papers' own; "parts": a map of all parts; "edges":
-        the edges of the target itself, the smallest gap between the two domains.
+    gap: what the condition shows. "structure": pose, landmarks or labels, the papers' own; "parts": a map of all parts;
+        "edges": the edges of the target itself, the smallest gap between the two domains.
     dropout: share of the condition that is lost.
     light: difference of light between the two images; 1 two photographs of one afternoon, 0 none, 4 lamps on opposite sides.
     unmatched: how many classes of the target the exemplar lacks.
@@ -62,8 +62,8 @@ GAPS = ("structure", "parts", "edges")
 
 
 class Dial(NamedTuple):
-    """What a dial is: `low` … `high` bound it, `levels` are those of its evaluation suite, `claims` the rows of the papers it puts
-    to the test, `tasks` those that listen to it."""
+    """What a dial is: `low` … `high` bound it, `levels` are those of its evaluation suite, `claims` the rows of the papers it
+    puts to the test, `tasks` those that listen to it."""
 
     meaning: str
     claims: str
@@ -103,7 +103,7 @@ _ALL = ("people", "faces", "scenes", "paintings")
 DIALS: dict[str, Dial] = {
     "zoom": Dial(
         "size in the exemplar relative to the target",
-        "count ≠ k: DynaST's pruning (D6, D16)",
+        "a target pixel needs zoom² exemplar pixels, not a fixed k: DynaST's pruning (D6, D16)",
         _ALL,
         1 / 3,
         3.0,
@@ -111,7 +111,7 @@ DIALS: dict[str, Dial] = {
         "range",
     ),
     "yaw": Dial(
-        "turn away from the viewer, radians",
+        "turn away from the viewer in radians",
         "self-occlusion: what can be matched at all (D7)",
         _FIGURES,
         0.0,
@@ -119,10 +119,15 @@ DIALS: dict[str, Dial] = {
         (0.0, 0.26, 0.7, 1.22),
     ),
     "articulation": Dial(
-        "how far limbs and expressions move", "offset prior of inner-scale propagation (D5)", _FIGURES, 0.0, 1.0, (0.0, 0.33, 0.67, 1.0)
+        "how far limbs and expressions move",
+        "offset prior of DynaST's inner-scale propagation (D5)",
+        _FIGURES,
+        0.0,
+        1.0,
+        (0.0, 0.33, 0.67, 1.0),
     ),
     "occlusion": Dial(
-        "share of the exemplar's figure hidden",
+        "share of the exemplar's figure that is hidden",
         "no match: DynaST Eq. 8 (D7), MATEBIT's mask (M2, M3)",
         _FIGURES,
         0.0,
@@ -131,10 +136,16 @@ DIALS: dict[str, Dial] = {
         "range",
     ),
     "crop": Dial("share of the exemplar's figure outside the frame", "no match (D7)", _FIGURES, 0.0, 0.7, (0.0, 0.2, 0.4, 0.6)),
-    "extras": Dial("chance of a hat or bag in the exemplar alone", "no match (D7, M2)", ("people",), 0.0, 1.0, (0.0, 1.0)),
+    "extras": Dial("chance of a hat or a bag in the exemplar alone", "no match (D7, M2)", ("people",), 0.0, 1.0, (0.0, 1.0)),
     "back": Dial("chance that the exemplar shows the back", "no match (D7, M2)", ("people",), 0.0, 1.0, (0.0, 1.0)),
     "repetition": Dial(
-        "repeats of the pattern", "one-to-many: top-k, CoCosNet Fig. 24 (C18)", ("people",), 0, 12, (0, 1, 2, 4, 8, 12), "whole"
+        "repeats of the pattern on the clothes",
+        "one-to-many: top-k (D4), CoCosNet Fig. 24 (C18)",
+        ("people",),
+        0,
+        12,
+        (0, 1, 2, 4, 8, 12),
+        "whole",
     ),
     "instances": Dial(
         "coloured things of one kind in target and exemplar",
@@ -147,31 +158,45 @@ DIALS: dict[str, Dial] = {
     ),
     "distinct": Dial(
         "chance that left and right differ",
-        "position embedding; the left eye of MATEBIT Fig. 1 (M12)",
+        "position embedding (D2, M1); the left eye of MATEBIT Fig. 1 (M12)",
         _FIGURES,
         0.0,
         1.0,
         (0.0, 1.0),
         "chance",
     ),
-    "entropy": Dial(
-        "texture", "what any matcher can know", _ALL, 0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), "chance"
-    ),
-    "gap": Dial("what the condition shows", "domain loss (C4), CoCosNet Fig. 9", _ALL, 0, 0, GAPS, "choice"),
-    "dropout": Dial("share of the condition lost", "domain loss (C4)", _ALL, 0.0, 0.9, (0.0, 0.2, 0.4, 0.6, 0.8)),
+    "entropy": Dial("texture", "what any matcher can know", _ALL, 0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), "chance"),
+    "gap": Dial("what the condition shows", "domain loss (C4), CoCosNet Fig. 9 (C13)", _ALL, 0, 0, GAPS, "choice"),
+    "dropout": Dial("share of the condition that is lost", "domain loss (C4)", _ALL, 0.0, 0.9, (0.0, 0.2, 0.4, 0.6, 0.8)),
     "light": Dial(
-        "difference of light", "centring and PONO: CoCosNet Fig. 18, 19 (C16, C17)", _FIGURES + ("scenes",), 0.0, 4.0, (0.0, 1.0, 2.0, 3.0, 4.0)
+        "difference of light",
+        "centring and PONO: CoCosNet Fig. 18 and 19 (C16, C17)",
+        (*_FIGURES, "scenes"),
+        0.0,
+        4.0,
+        (0.0, 1.0, 2.0, 3.0, 4.0),
     ),
     "unmatched": Dial(
-        "classes of the target that the exemplar lacks", "MSCA's feature masking (S3)", ("scenes",), 0, 4, (0, 1, 2, 3, 4), "whole"
+        "classes of the target that the exemplar lacks",
+        "MSCA's feature masking (S3)",
+        ("scenes",),
+        0,
+        4,
+        (0, 1, 2, 3, 4),
+        "whole",
     ),
     "two_lights": Dial(
-        "difference between the halves of the exemplar", "K regions against GAP (S5, S13)", ("scenes",), 0.0, 1.0, (0.0, 0.33, 0.67, 1.0)
+        "difference of light between the halves of the world",
+        "K regions against global pooling (S5, S13)",
+        ("scenes",),
+        0.0,
+        1.0,
+        (0.0, 0.33, 0.67, 1.0),
     ),
     "halves": Dial(
         "identical copies of the content side by side", "blind spot of the cycle loss (C5)", _ALL, 1, 3, (1, 2, 3), "whole"
     ),
-}  # fmt: skip
+}
 """Every dial by its name. The specification counts twelve: crop, extras and back belong to occlusion there, dropout to gap, and
 yaw to none."""
 
