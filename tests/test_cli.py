@@ -7,6 +7,7 @@ import pytest
 
 from exemplar_lab import cli
 from exemplar_lab.cli import Command, main
+from exemplar_lab.commands.notebooks import _name_and_value
 from exemplar_lab.equations import find_equation
 
 
@@ -133,4 +134,4 @@ def test_a_command_gives_its_own_exit_code(command):
 
 def test_values_are_read_as_python_reads_them():
     texts = {"a=3": 3, "a=1e-3": 0.001, "a=cpu": "cpu", "a=true": True, "a=None": None, "a=x=y": "x=y", "a='3'": "3", "a=": ""}
-    assert {text: cli._name_and_value(text)[1] for text in texts} == texts
+    assert {text: _name_and_value(text)[1] for text in texts} == texts

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "benchmarks": NOUNS | {"ops", "data"},
     "equations": {"papers"},
     "notebook": set(),
-    "cli": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook"} | SIBLINGS,
+    "commands": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook"} | SIBLINGS,
+    "cli": {"commands", "notebook"},
     "__main__": {"cli"},
     "__init__": set(),
 }
