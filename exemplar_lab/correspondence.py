@@ -64,6 +64,10 @@ class Correspondence(Protocol):
         """The exemplar's label map carried to the target: the class that gathers most weight."""
         ...
 
+    def transpose(self) -> "Correspondence":
+        """The same weights asked from the exemplar's side: a row per exemplar position, over the target positions that use it."""
+        ...
+
 
 def _tiny(like: Tensor) -> float:
     return torch.finfo(like.dtype).tiny
@@ -176,6 +180,9 @@ class _Match:
         votes = F.one_hot(label.long(), classes).movedim(-1, 1).to(torch.get_default_dtype())
         return self.warp(votes).argmax(1)
 
+    def transpose(self) -> "Correspondence":
+        return self.dense().transpose()
+
     def dense(self) -> "DenseMatch":
         """The same correspondence with every weight written out; q × k floats per sample."""
         return DenseMatch(self.query_size, self.key_size, self._map_rows(lambda rows, _: rows))
@@ -198,6 +205,9 @@ class DenseMatch(_Match):
 
     def mass(self) -> Float[Tensor, "b hq wq"]:
         return self._on_query_grid(self.weight.sum(-1))
+
+    def transpose(self) -> "DenseMatch":
+        return DenseMatch(self.key_size, self.query_size, self.weight.transpose(1, 2))
 
 
 @dataclass(frozen=True)
@@ -248,6 +258,23 @@ class SparseMatch(_Match):
     def entropy(self) -> Float[Tensor, "b hq wq"]:
         return self._on_query_grid(torch.special.entr(_normalised(self._merged()[1])).sum(-1))
 
+    def transpose(self) -> "SparseMatch":
+        """As many links per exemplar position as the most used one has; links without weight are left out."""
+        keys = self.key_size[0] * self.key_size[1]
+        key, order = torch.where(self.weight != 0, self.index, keys).flatten(1).sort(dim=1, stable=True)
+        key = key.contiguous()
+        rank = torch.arange(key.shape[1], device=self._device) - torch.searchsorted(key, key)
+        real = key < keys
+        links = int(rank[real].max()) + 1 if real.any() else 1
+        place = torch.where(real, key * links + rank, keys * links)
+        query = order.div(self.index.shape[2], rounding_mode="floor")
+
+        def placed(value: Tensor) -> Tensor:
+            empty = value.new_zeros(self.batch, keys * links + 1)
+            return empty.scatter(1, place, value)[:, :-1].unflatten(1, (keys, links))
+
+        return SparseMatch(self.key_size, self.query_size, placed(query), placed(self.weight.flatten(1).gather(1, order)))
+
     def _merged(self) -> tuple[Int[Tensor, "b q t"], Float[Tensor, "b q t"]]:
         """The candidates in rising order, the weights of equal ones summed in the first of them and zero in the others."""
         index, order = self.index.sort(dim=-1)
@@ -277,3 +304,8 @@ class FactoredMatch(_Match):
     def mass(self) -> Float[Tensor, "b hq wq"]:
         of_region = self.gate * self.key_factor.sum(-1)
         return self._on_query_grid((self.query_factor @ of_region[..., None]).squeeze(-1))
+
+    def transpose(self) -> "FactoredMatch":
+        return FactoredMatch(
+            self.key_size, self.query_size, self.key_factor.transpose(1, 2), self.gate, self.query_factor.transpose(1, 2)
+        )

@@ -63,6 +63,18 @@ def test_rows_columns_mass_and_dense(sparse):
 
 
 @quick
+@given(sparse_matches())
+def test_transpose_is_the_matrix_of_the_other_side(sparse):
+    matrix = written_out(sparse).transpose(0, 2, 1)
+    for match in all_three(sparse):
+        turned = match.transpose()
+        assert type(turned) is type(match)
+        assert (turned.query_size, turned.key_size) == (match.key_size, match.query_size)
+        np.testing.assert_allclose(turned.dense().weight, matrix, atol=1e-12)
+        np.testing.assert_allclose(turned.transpose().dense().weight, matrix.transpose(0, 2, 1), atol=1e-12)
+
+
+@quick
 @given(sparse_matches(), st.integers(1, 4))
 def test_warp(sparse, channels):
     matrix = written_out(sparse)
