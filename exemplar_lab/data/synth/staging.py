@@ -1,4 +1,4 @@
-"""What happens to a finished pair whatever its task: something hides the figure, the exemplar repeats, the condition is lost."""
+"""What happens to a finished pair of any task: something hides the figure, the exemplar repeats, the condition is lost."""
 
 from dataclasses import replace
 
