@@ -14,6 +14,7 @@ from exemplar_lab.commands.evaluate import evaluate, evaluate_arguments
 from exemplar_lab.commands.notebooks import run, run_arguments
 from exemplar_lab.commands.papers import equation, equation_arguments, papers
 from exemplar_lab.commands.train import demo, train, train_arguments
+from exemplar_lab.commands.world import world, world_arguments
 from exemplar_lab.notebook import NotebookFailedError
 
 USER_ERRORS = (ValueError, OSError)
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
     "train": Command(train, train_arguments),
     "evaluate": Command(evaluate, evaluate_arguments),
+    "world": Command(world, world_arguments),
     "benchmark": Command(benchmark, benchmark_arguments),
     "run": Command(run, run_arguments),
     "equation": Command(equation, equation_arguments),

@@ -1,0 +1,88 @@
+"""Turn the dials of the procedural world and watch the pair and its truth change."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import torch
+from PIL import Image
+
+from exemplar_lab.data.synth.dials import DIALS, TIERS, Dial
+from exemplar_lab.data.synth.world import TASKS, structure_picture
+from exemplar_lab.translation import Batch, Source
+from exemplar_lab.viz.style import as_rgb
+from exemplar_lab.viz.world import count_picture, true_warp
+
+CAPTIONS = ("structure", "exemplar", "target", "by the true flow", "exemplar pixels needed")
+
+
+def world_panel(
+    task: str = "people", dial: str = "zoom", size: int = 128, tier: str = "easy", index: int = 0
+) -> ipywidgets.VBox:
+    """A menu of tasks and dials, a slider for the value, a slider for the sample, and the pair, drawn anew at each change.
+
+    The five pictures are those of CAPTIONS, from samples of the split "val". All dials but the one in hand stay where `tier`
+    has them. The panel's `children` are, in order, the row of controls, a line of words and the picture.
+    """
+    tasks = ipywidgets.Dropdown(options=list(TASKS), value=task, description="task")
+    dials = ipywidgets.Dropdown(options=_heard(task), value=dial, description="dial")
+    sample = ipywidgets.IntSlider(value=index, min=0, max=TASKS[task](split="val").length - 1, description="sample")
+    words, picture = ipywidgets.HTML(), ipywidgets.Image(format="png", width=5 * max(size, 160))
+    place = ipywidgets.HBox()
+    panel = ipywidgets.VBox(
+        [ipywidgets.VBox([ipywidgets.HBox([tasks, dials]), ipywidgets.HBox([sample, place])]), words, picture]
+    )
+
+    def draw(_=None) -> None:
+        value = _value(DIALS[dials.value], place.children[0].value)
+        try:
+            source = TASKS[tasks.value](size, "val", replace(TIERS[tier], **{dials.value: value}))
+            picture.value = pair_png(source.batch(torch.tensor([sample.value])), source)
+            words.value = f"<b>{DIALS[dials.value].meaning}</b>: {DIALS[dials.value].claims}. {' · '.join(CAPTIONS)}"
+        except ValueError as problem:  # the slider stands where the task cannot follow: say so and keep the last picture
+            words.value = f"<b>{problem}</b>"
+
+    def new_dial(_=None) -> None:
+        place.children = (_slider(DIALS[dials.value]),)
+        place.children[0].observe(draw, "value")
+        draw()
+
+    def new_task(_) -> None:
+        dials.options = _heard(tasks.value)  # which sets the value, if it changes, and so draws
+
+    tasks.observe(new_task, "value")
+    tasks.observe(draw, "value")
+    dials.observe(new_dial, "value")
+    sample.observe(draw, "value")
+    new_dial()
+    return ipywidgets.VBox([controls, words, picture])
+
+
+def pair_png(batch: Batch, source: Source) -> bytes:
+    """The five pictures of the first sample, side by side, as a PNG file."""
+    structure = structure_picture(source, batch)
+    shown = (structure, batch.exemplar, batch.target, true_warp(batch), count_picture(batch.truth))
+    pixels = (np.concatenate([as_rgb(one[0]) for one in shown], axis=1) * 255).round().astype("uint8")
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _heard(task: str) -> list[str]:
+    return [name for name, dial in DIALS.items() if task in dial.tasks]
+
+
+def _slider(dial: Dial) -> ipywidgets.ValueWidget:
+    if dial.kind in ("counts", "choice"):
+        return ipywidgets.SelectionSlider(options=[(str(level), level) for level in dial.levels], description="value")
+    first = dial.levels[0][0] if dial.kind == "range" else dial.levels[0]
+    kind = ipywidgets.IntSlider if dial.kind == "whole" else ipywidgets.FloatSlider
+    step: dict[str, Callable | float] = {} if dial.kind == "whole" else {"step": 0.01}
+    return kind(value=first, min=dial.low, max=dial.high, description="value", continuous_update=False, **step)
+
+
+def _value(dial: Dial, given: Any) -> Any:
+    return (given, given) if dial.kind == "range" else given
