@@ -32,9 +32,7 @@ def world_panel(
     sample = ipywidgets.IntSlider(value=index, min=0, max=TASKS[task](split="val").length - 1, description="sample")
     words, picture = ipywidgets.HTML(), ipywidgets.Image(format="png", width=5 * max(size, 160))
     place = ipywidgets.HBox()
-    panel = ipywidgets.VBox(
-        [ipywidgets.VBox([ipywidgets.HBox([tasks, dials]), ipywidgets.HBox([sample, place])]), words, picture]
-    )
+    controls = ipywidgets.VBox([ipywidgets.HBox([tasks, dials]), ipywidgets.HBox([sample, place])])
 
     def draw(_=None) -> None:
         value = _value(DIALS[dials.value], place.children[0].value)
