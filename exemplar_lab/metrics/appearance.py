@@ -47,8 +47,13 @@ def warp_scores(match: Correspondence, batch: Batch, visible: Bool[Tensor, "b hq
     truth = batch.truth
     if truth is not None and truth.target_albedo is not None and truth.exemplar_albedo is not None:
         albedo = resized(truth.target_albedo, match.query_size)
-        scores["albedo_l1"] = l1(match.warp(resized(truth.exemplar_albedo, match.key_size)), albedo, visible)
-        scores["copy_albedo_l1"] = l1(resized(truth.exemplar_albedo, match.query_size), albedo, visible)
+        warp = match.warp(resized(truth.exemplar_albedo, match.key_size))
+        scores |= {
+            "albedo_l1": l1(warp, albedo, visible),
+            "copy_albedo_l1": l1(resized(truth.exemplar_albedo, match.query_size), albedo, visible),
+            "albedo_psnr": psnr(warp, albedo, visible),
+            "albedo_ssim": masked_ssim(warp, albedo, visible),
+        }
     return scores
 
 

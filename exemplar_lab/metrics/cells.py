@@ -1,10 +1,11 @@
 """The truth of pixels brought to the cells of a match, and matches that mark the ends of the scale: oracle, copy, random."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import SparseMatch
@@ -20,6 +21,7 @@ class CellTruth:
     visible: the cell has a counterpart that can be seen; metrics count these cells only.
     no_match: not one pixel of the cell has a visible counterpart. Cells between the two are counted nowhere.
     count: exemplar pixels that one target pixel of the cell covers; 0 outside `visible`.
+    box: longer side of the box round all objects of the exemplar, in pixels; of the image, where nothing is background.
     image_size: of target and exemplar, in pixels.
     """
 
@@ -27,6 +29,7 @@ class CellTruth:
     visible: Bool[Tensor, "b hq wq"]
     no_match: Bool[Tensor, "b hq wq"]
     count: Float[Tensor, "b hq wq"]
+    box: Float[Tensor, " b"]
     image_size: tuple[int, int]
 
 
@@ -59,7 +62,26 @@ def truth_of_cells(truth: Truth, query_size: tuple[int, int]) -> CellTruth:
 
     visible = share >= 0.5 - 1e-6
     count = torch.ones_like(share) if truth.count is None else mean((truth.count * of_winner)[:, None])[:, 0] / share
-    return CellTruth(points, visible, share == 0, count.nan_to_num() * visible, (height, width))
+    return CellTruth(points, visible, share == 0, count.nan_to_num() * visible, _object_box(truth).to(points), (height, width))
+
+
+def _object_box(truth: Truth) -> Int[Tensor, " b"]:
+    """The longer side of the bounding box of exemplar_part >= 0; of the image where there is no background, or no object."""
+    batch, height, width = truth.visible.shape
+    if truth.exemplar_part is None:
+        return torch.full((batch,), max(height, width))
+    thing = truth.exemplar_part >= 0
+    sides = [_extent(thing.any(axis)) for axis in (1, 2)]
+    longer = torch.maximum(*sides)
+    return torch.where(longer > 0, longer, max(height, width))
+
+
+def _extent(occupied: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
+    """From the first to the last True, both counted; 0 where there is none."""
+    number = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
+    last = (occupied * number).amax(1)
+    first = torch.where(occupied, number, occupied.shape[1] + 1).amin(1)
+    return (last - first + 1).clamp_min(0)
 
 
 def oracle_match(truth: Truth, query_size: tuple[int, int], key_size: tuple[int, int], nearest: bool = False) -> SparseMatch:
@@ -78,6 +100,33 @@ def oracle_match(truth: Truth, query_size: tuple[int, int], key_size: tuple[int,
     corners = first[:, :, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]).to(point)
     weight = (1 - (point[:, :, None] - corners).abs()).prod(-1)
     return SparseMatch(query_size, key_size, xy_to_index(corners, key_size), weight * visible)
+
+
+def footprint_match(truth: Truth, query_size: tuple[int, int], key_size: tuple[int, int]) -> SparseMatch:
+    """The oracle of how many links a row needs: the exemplar cells nearest to the true point, as many as the true count says.
+
+    All weights are equal but the last, which stands for the fraction of a cell; no row of a visible cell has fewer than one
+    link, and no other row has any.
+    """
+    cells = truth_of_cells(truth, query_size)
+    scale = torch.tensor([key_size[1] / cells.image_size[1], key_size[0] / cells.image_size[0]]).to(cells.points)
+    visible = cells.visible.flatten(1)
+    point = cells.points[:, 0].flatten(2).transpose(1, 2)[visible] * scale
+    keys_per_query = math.prod(key_size) / math.prod(query_size)
+    needed = (cells.count.flatten(1)[visible] * keys_per_query).clamp(1, math.prod(key_size))[:, None]
+    most = math.ceil(float(needed.max())) if len(needed) else 1
+    radius = min(math.ceil(math.sqrt(most / math.pi)) + 1, max(key_size))
+    reach = torch.arange(-radius, radius + 1).to(point)
+    around = point.floor()[:, None] + 0.5 + torch.cartesian_prod(reach, reach)
+    inside = (around > 0).all(-1) & (around[..., 0] < key_size[1]) & (around[..., 1] < key_size[0])
+    distance = (around - point[:, None]).norm(dim=-1).masked_fill(~inside, math.inf)
+    distance, order = distance.topk(min(most, distance.shape[1]), largest=False, sorted=True)
+    nearest = (needed - torch.arange(order.shape[1]).to(needed)).clamp(0, 1) * distance.isfinite()
+    index = torch.zeros(*visible.shape, order.shape[1], dtype=torch.long, device=visible.device)
+    weight = needed.new_zeros(index.shape)
+    index[visible] = xy_to_index(around.gather(1, order[..., None].expand(-1, -1, 2)), key_size)
+    weight[visible] = nearest / nearest.sum(-1, keepdim=True)
+    return SparseMatch(query_size, key_size, index, weight)
 
 
 def copy_match(batch: int, query_size: tuple[int, int], key_size: tuple[int, int]) -> SparseMatch:

@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
+"""Numbers, or the first words of their names, that are means over visible cells: given as means over all points too."""
+
 SHOWN = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint", "warp_l1", "warp_l1_ratio", "albedo_l1_ratio", "warp_ssim")
 
 
@@ -13,7 +16,7 @@ def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, 
 
     The half width is that of the 95 % interval when images are drawn again with replacement (`draws` times, always the same
     draws); NaN values, of images without the cells in question, are left out. Two kinds of number are added:
-    `… per point`: PCK averaged over cells rather than images, as some papers print it;
+    `… per point`: errors and PCK averaged over cells rather than images, as some papers print them;
     `…_ratio`: the error of the warp over that of the unwarped exemplar, a ratio of means.
     """
     per_image = {name: torch.cat([batch[name] for batch in batches]).double().cpu() for name in batches[0]}
@@ -22,7 +25,9 @@ def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, 
     ones = torch.ones(images, dtype=torch.float64)
     weighted = {name: (value, ones) for name, value in per_image.items()}
     if "cells" in per_image:
-        weighted |= {f"{name} per point": (value, per_image["cells"]) for name, value in per_image.items() if "pck" in name}
+        cells = per_image["cells"]
+        by_point = [name for name in per_image if name.partition("@")[0] in PER_POINT]
+        weighted |= {f"{name} per point": (per_image[name], cells) for name in by_point}
     summary = {
         name: _with_interval(_mean(value, weight), _mean(value[again], weight[again]))
         for name, (value, weight) in weighted.items()
@@ -37,8 +42,16 @@ def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, 
 
 
 def table(rows: dict[str, dict[str, dict[str, float]]], columns: tuple[str, ...] = SHOWN) -> str:
-    """One line per row name, one column per number, `mean ±half width`; columns that no row has are left out."""
+    """One line per row name, one column per number, `mean ±half width`; columns that no row has are left out.
+
+    Raises ValueError for a cycle error without the end-point error beside it: the identity map has a cycle of 0.
+    """
     columns = tuple(column for column in columns if any(column in row for row in rows.values()))
+    if alone := [column for column in columns if column.startswith("cycle") and column.replace("cycle", "epe") not in columns]:
+        raise ValueError(
+            f"got the column {alone[0]} without {alone[0].replace('cycle', 'epe')}, expected both: a match that maps every "
+            "position to itself has no cycle error at all"
+        )
     lines = [["", *columns]] + [[name, *(_written(row.get(column)) for column in columns)] for name, row in rows.items()]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
     text = [
@@ -61,8 +74,8 @@ def _with_interval(mean: Tensor, drawn: Tensor) -> dict[str, float]:
 
 
 def _written(number: dict[str, float] | None) -> str:
-    if number is None or math.isnan(number["mean"]):
+    if number is None or number["mean"] is None or math.isnan(number["mean"]):
         return "–"
     digits = 3 if abs(number["mean"]) < 10 else 1
-    mean, half_width = (f"{number[key]:.{digits}f}" for key in ("mean", "half_width"))
-    return f"{mean} ±{half_width}" if number["half_width"] > 0 else mean
+    mean, half_width = f"{number['mean']:.{digits}f}", number["half_width"] or 0
+    return f"{mean} ±{half_width:.{digits}f}" if half_width > 0 else mean

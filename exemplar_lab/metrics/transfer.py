@@ -1,0 +1,130 @@
+"""Which class feeds which: the transfer matrix of a match, its order against the truth, and the tree of classes it draws.
+
+Fig. 10 and Fig. 12 of [MSCA]. A matrix has a row per class of the target and a column per class of the exemplar; what never
+occurred is NaN.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from scipy.cluster.hierarchy import cophenet, linkage
+from torch import Tensor
+
+from exemplar_lab.correspondence import Correspondence, FactoredMatch
+from exemplar_lab.metrics.ranks import spearman
+
+
+def labels_of_cells(label: Int[Tensor, "b h w"], size: tuple[int, int], classes: int) -> Int[Tensor, "b hc wc"]:
+    """The class that fills most of each cell of a grid of `size`, the lowest of equal ones; −1 where most is no class."""
+    shares = F.one_hot(label.long() + 1, classes + 1).movedim(-1, 1).float()
+    return F.adaptive_avg_pool2d(shares, size).argmax(1) - 1
+
+
+def transfer_matrix(
+    match: Correspondence,
+    exemplar_label: Int[Tensor, "b hk wk"],
+    target_label: Int[Tensor, "b hq wq"],
+    classes: int,
+) -> Float[Tensor, "b c c"]:
+    """Row i: of all the weight that target positions of class i give to classes, the share that goes to each exemplar class.
+
+    Labels lie on the grids of the match, see `labels_of_cells`; −1 is no class. A row whose class the target lacks is NaN, and
+    so is one that gives no weight to any class; a column whose class the exemplar lacks is NaN.
+    """
+    exemplar, target = (_one_hot(label, classes) for label in (exemplar_label, target_label))
+    carried = match.warp(exemplar.movedim(-1, 1).unflatten(-1, match.key_size).to(match.mass().dtype)).flatten(2)
+    weight = target.transpose(1, 2).to(carried.dtype) @ carried.transpose(1, 2)
+    total = weight.sum(-1, keepdim=True)
+    known = (total > 0) & exemplar.any(1)[:, None]
+    return torch.where(known, weight / total, math.nan)
+
+
+def class_oracle(
+    true: Float[Tensor, "c c"],
+    exemplar_label: Int[Tensor, "b hk wk"],
+    target_label: Int[Tensor, "b hq wq"],
+) -> FactoredMatch:
+    """The match whose transfer matrix is the true one: positions of class i look at class j as much as `true` says, at all of
+    its positions alike. Classes that the exemplar lacks give their share to the others.
+    """
+    exemplar, target = (_one_hot(label, len(true)).to(true.dtype) for label in (exemplar_label, target_label))
+    size = exemplar.sum(1)
+    share = true.to(exemplar.device) * (size > 0)[:, None]
+    share = share / share.sum(-1, keepdim=True).clamp_min(1e-12)
+    key_factor = exemplar.transpose(1, 2) / size.clamp_min(1)[..., None]
+    gate = torch.ones_like(size)
+    return FactoredMatch(tuple(target_label.shape[1:]), tuple(exemplar_label.shape[1:]), target @ share, gate, key_factor)
+
+
+def mean_transfer(matrices: Float[Tensor, "n c c"]) -> Float[Tensor, "c c"]:
+    """The mean over images of each entry that occurred; NaN for those that never did."""
+    return matrices.nanmean(0)
+
+
+def transfer_rank(matrix: Float[Tensor, "c c"], true: Float[Tensor, "c c"]) -> float:
+    """Spearman's ρ between the entries off the diagonal that are known in both: who helps whom, apart from each itself."""
+    off = ~torch.eye(len(true), dtype=torch.bool)
+    known = off & matrix.isfinite() & true.isfinite()
+    return float(spearman(matrix[known].double(), true[known].double())) if known.sum() > 2 else math.nan
+
+
+def class_features(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
+    """The rows as features of the classes: each diagonal entry becomes the second largest of its row, so that no class stands
+    alone for feeding on itself (Fig. 12 of [MSCA]); NaN counts as 0, what a class never got."""
+    matrix = matrix.nan_to_num()
+    return torch.where(torch.eye(len(matrix), dtype=torch.bool), matrix.topk(2, dim=-1).values[:, 1:], matrix)
+
+
+def class_tree(matrix: Float[Tensor, "c c"]) -> np.ndarray:
+    """The tree of classes in SciPy's form (c − 1, 4): average linkage of the Euclidean distances of `class_features`.
+
+    Raises ValueError for fewer than three classes, of which there is only one tree.
+    """
+    if len(matrix) < 3:
+        raise ValueError(
+            f"got a transfer matrix of {len(matrix)} classes, expected at least 3: there is only one tree of fewer"
+        )
+    return linkage(class_features(matrix).double().numpy(), method="average")
+
+
+def cophenetic_correlation(one: Float[Tensor, "c c"], other: Float[Tensor, "c c"]) -> float:
+    """How alike the trees of two transfer matrices are: Pearson's r of the heights at which each pair of classes meets.
+
+    Only classes known in both take part; NaN for fewer than three, and where a tree is flat.
+    """
+    known = one.isfinite().any(1) & other.isfinite().any(1)
+    if known.sum() < 3:
+        return math.nan
+    heights = np.stack([cophenet(class_tree(matrix[known][:, known])) for matrix in (one, other)])
+    return float(np.corrcoef(heights)[0, 1]) if (np.ptp(heights, axis=1) > 1e-12).all() else math.nan
+
+
+def transfer_summary(
+    matrices: Float[Tensor, "n c c"], true: Float[Tensor, "c c"], draws: int = 200
+) -> dict[str, dict[str, float]]:
+    """{"transfer_rank", "cophenetic"}: the mean matrix of n images against the true one, as `tables.summarise` gives numbers.
+
+    The half width is that of the 95 % interval when images are drawn again with replacement.
+    """
+    matrices, true = matrices.detach().double().cpu(), true.double().cpu()
+    again = torch.randint(len(matrices), (draws, len(matrices)), generator=torch.Generator().manual_seed(0))
+    means = [mean_transfer(matrices)] + [mean_transfer(matrices[drawn]) for drawn in again]
+    summary = {}
+    for name, number in (("transfer_rank", transfer_rank), ("cophenetic", cophenetic_correlation)):
+        first, *drawn = [number(mean, true) for mean in means]
+        known = [value for value in drawn if math.isfinite(value)]
+        low, high = np.quantile(known, [0.025, 0.975]) if known else (math.nan, math.nan)
+        summary[name] = {"mean": first, "half_width": float(high - low) / 2}
+    return summary
+
+
+def _one_hot(label: Int[Tensor, "b h w"], classes: int) -> Int[Tensor, "b n c"]:
+    """−1 becomes a row of zeros."""
+    if label.min() < -1 or label.max() >= classes:
+        raise ValueError(
+            f"got labels from {int(label.min())} to {int(label.max())}, expected −1 … {classes - 1}: raise `classes`"
+        )
+    return F.one_hot(label.long() + 1, classes + 1)[..., 1:].flatten(1, 2)
