@@ -72,7 +72,7 @@ def _scatter(bags: Tensor, gradient: Tensor, flat: Tensor, links: int, rows: int
     Faster than the backward kernel of the embedding bag, which sorts more and adds one vector at a time: 28 against 74 ms at
     256² with 80 channels and 20 candidates on one core.
     """
-    order = flat.to(torch.int32).sort().indices
+    order = flat.to(torch.int32).sort(stable=True).indices
     count = torch.bincount(flat, minlength=rows)
     owner = order.div(links, rounding_mode="floor")
     return F.embedding_bag(owner, bags, count.cumsum(0) - count, per_sample_weights=gradient.reshape(-1)[order], mode="sum")
