@@ -3,40 +3,117 @@
 import argparse
 from pathlib import Path
 
+PRINT = Path("-")
+
 
 def evaluate(given: argparse.Namespace) -> None:
-    """Measure a checkpoint on the validation pairs of its recipe, beside an oracle, a copy and a random row.
+    """Measure checkpoints on exact truth, beside an oracle, a copy and a random row.
 
-    exemplar-lab evaluate runs/cocosnet-people-cpu
-    exemplar-lab evaluate cocosnet-people-cpu     (a name: one of the checkpoints that come with the package)
+    exemplar-lab evaluate runs/cocosnet-people-cpu     (on the validation pairs of its recipe)
+    exemplar-lab evaluate cocosnet-people-cpu          (a name: one of the checkpoints that come with the package)
+    exemplar-lab evaluate cocosnet-people-cpu --suite zoom
+    exemplar-lab evaluate --suite zoom --json          (no checkpoint: the three reference rows)
+
+    A suite is 256 test pairs spread over the levels of a dial of the procedural world, all other dials at rest; a tier; "ood";
+    or "all" of them. --json alone prints JSON and nothing else.
     """
-    import json
+    for option, suffix in (("json", ".json"), ("csv", ".csv")):
+        path = getattr(given, option)
+        if path not in (None, PRINT) and path.suffix != suffix:
+            raise ValueError(
+                f"got --{option} {path}, expected a file name that ends in {suffix}: name checkpoints before the options"
+            )
+    if given.suite:
+        _evaluate_suites(given)
+    else:
+        _evaluate_checkpoint(given)
 
+
+def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
     from exemplar_lab.metrics.tables import table
     from exemplar_lab.training.checkpoint import last_checkpoint, ship_checkpoint
     from exemplar_lab.training.evaluation import evaluate_checkpoint
     from exemplar_lab.training.loop import make_fabric
+    from exemplar_lab.training.suite_report import without_nan
 
-    if given.ship and last_checkpoint(Path(given.checkpoint)) is None:
-        raise ValueError(f"got {given.checkpoint}, expected a run to ship from: a folder that holds step-… folders")
+    if len(given.checkpoint) != 1 or given.csv:
+        what = "--csv" if given.csv else f"{len(given.checkpoint) or 'no'} checkpoint{'s' * (len(given.checkpoint) != 1)}"
+        raise ValueError(f"got {what} without a suite, expected one checkpoint, or --suite for any number of them")
+    where = given.checkpoint[0]
+    if given.ship and last_checkpoint(Path(where)) is None:
+        raise ValueError(f"got {where}, expected a run to ship from: a folder that holds step-… folders")
     device = make_fabric(given.device).device
-    rows = evaluate_checkpoint(given.checkpoint, given.pairs, device, progress=lambda it: tqdm(it, desc="evaluating"))
-    print(f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows)}")
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    rows = evaluate_checkpoint(where, given.pairs, device, progress=lambda it: tqdm(it, desc="evaluating"))
+    rows = without_nan(rows)
+    _print_or_write(
+        given, rows, f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows)}"
+    )
     if given.ship:
-        print(ship_checkpoint(Path(given.checkpoint), given.ship, rows))
+        print(ship_checkpoint(Path(where), given.ship, rows))
+
+
+def _evaluate_suites(given: argparse.Namespace) -> None:
+    from tqdm.auto import tqdm
+
+    from exemplar_lab.data.synth.suites import suite, suite_names
+    from exemplar_lab.training.loop import make_fabric
+    from exemplar_lab.training.suite_report import (
+        evaluate_suite,
+        load_contestants,
+        report_csv,
+        report_text,
+        write_whole,
+    )
+
+    if given.ship:
+        raise ValueError(
+            "got --ship with a suite, expected one or the other: a checkpoint is shipped with its validation numbers"
+        )
+    device = make_fabric(given.device).device
+    names = suite_names(given.task) if given.suite == "all" else (given.suite,)
+    suite(names[0], given.task, given.size or 64, given.tier, given.pairs)  # what is misspelt is refused before models are read
+    contestants = load_contestants(given.checkpoint, device)
+    size = given.size or (contestants[0].size if contestants else 64)
+    suites = [suite(name, given.task, size, given.tier, given.pairs) for name in names]
+    reports = [evaluate_suite(one, contestants, device, lambda it, name: tqdm(it, desc=name, leave=False)) for one in suites]
+    _print_or_write(given, {"suites": reports}, "\n\n".join(map(report_text, reports)))
+    if given.csv:
+        write_whole(given.csv, report_csv(reports))
+
+
+def _print_or_write(given: argparse.Namespace, numbers: dict, text: str) -> None:
+    import json
+
+    from exemplar_lab.training.suite_report import write_whole
+
+    written = json.dumps(numbers, indent=1)
+    print(written if given.json == PRINT else text)
+    if given.json not in (None, PRINT):
+        write_whole(given.json, written + "\n")
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "checkpoint", help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package"
+        "checkpoint",
+        nargs="*",
+        help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package; with --suite any number",
     )
+    parser.add_argument("--suite", help="a dial (zoom, occlusion, light, …), a tier (easy, medium, hard), ood, or all")
+    parser.add_argument("--task", default="people", help="the task of the suite (default: people)")
+    parser.add_argument("--size", type=int, help="side of the suite's images (default: that of the checkpoint, or 64)")
+    parser.add_argument("--tier", default="medium", help="where the other dials of the suite stand (default: medium)")
     parser.add_argument("--pairs", type=int, default=256)
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=PRINT,
+        metavar="FILE",
+        help="print JSON and nothing else; with a file name, write it there and print the table",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the numbers of the suites to this file")
     parser.add_argument(
         "--ship", type=Path, help="also write the run's last checkpoint here, in half precision, with the numbers"
     )

@@ -59,8 +59,8 @@ def count_correlation(links: Float[Tensor, "b hq wq"], cells: CellTruth) -> Floa
 
 
 def link_scores(match: Correspondence, cells: CellTruth) -> dict[str, Float[Tensor, " b"]]:
-    """kept_links, effective_links: means over visible cells. …_rank: their rank correlation with the true match count."""
-    links = {"kept_links": kept_links(match), "effective_links": effective_links(match)}
+    """kept_links, links: the means over visible cells of `kept_links` and `effective_links`; …_rank: `count_correlation`."""
+    links = {"kept_links": kept_links(match), "links": effective_links(match)}
     scores = {name: mean_where(number, cells.visible) for name, number in links.items()}
     return scores | {f"{name}_rank": count_correlation(number, cells) for name, number in links.items()}
 

@@ -36,7 +36,7 @@ def evaluate_matching(
         equally right answers. footprint: share of the weight that falls where the truth lies.
     cycle: pixels, for the way there and back; read it beside epe. mutual_…: see `mutual_scores`.
     no_match_auroc: does lost mass tell what has no counterpart? ause: is 1 − the peak large where the error is?
-    kept_links, effective_links, …_rank: see `link_scores`.
+    kept_links, kept_links_rank, links, links_rank: see `link_scores`.
     warp_l1, warp_psnr, warp_ssim: the warped exemplar against the target on visible cells; copy_l1: the exemplar as it is;
     albedo_…, copy_albedo_l1: the same for the colours before light, where the truth has them.
 

@@ -1,25 +1,85 @@
 """A model against exact truth, beside an oracle, a copy and a random row, so that its numbers can be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
-from exemplar_lab.metrics.cells import copy_match, oracle_match, random_match
-from exemplar_lab.metrics.matching import evaluate_matching
+from exemplar_lab.metrics.cells import copy_match, random_match
+from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
 from exemplar_lab.metrics.tables import summarise
+from exemplar_lab.metrics.transfer import class_oracle, labels_of_cells, transfer_matrix, transfer_summary
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.recipe import make_source
-from exemplar_lab.translation import Batch, Source, Translator
+from exemplar_lab.translation import Batch, Source, Translation, Translator
+
+Answer = Callable[[Batch], Translation | Correspondence]
+"""What can be measured: any function of a batch that says where the look of every position comes from."""
 
 PerImage = dict[str, dict[str, Tensor]]
 Rows = dict[str, dict[str, dict[str, float]]]
+REFERENCES = ("oracle", "copy", "random")
+SEED = 0
+"""Of the random row."""
+
+
+def translate(model: Translator, exemplar_condition: bool = True) -> Answer:
+    """A model as `score` wants it. exemplar_condition: False withholds it, as App. E of [CoCosNet] does after its warm-up."""
+
+    def answer(batch: Batch) -> Translation:
+        return model(batch.condition, batch.exemplar, batch.exemplar_condition if exemplar_condition else None)
+
+    return answer
 
 
 @torch.inference_mode()
+def score(
+    answers: dict[str, Answer],
+    source: Source,
+    indices: Int[Tensor, " n"],
+    device: torch.device | str = "cpu",
+    references: bool = True,
+    grid: tuple[int, int] | None = None,
+    transfer: Float[Tensor, "c c"] | None = None,
+    batch_size: int = 16,
+    progress: Callable[[Iterable], Iterator] = iter,
+) -> PerImage:
+    """{row: {number: one value per image}} over the samples `indices` of `source`: any matchers, on the very same pairs.
+
+    answers: name of the row -> function of a batch that gives a `Translation`, of which the last match is measured, or a match.
+    Rows: those of `answers`; with `references` also "oracle", the best that can be said on the grids of the match, "copy",
+    every position looks at itself, and "random", everywhere at random. Answers on different grids get references each, named
+    "oracle 16 × 16". grid: that of the references where nobody answers; by default half the side of the images.
+    Numbers: those of `evaluate_matching`, and of a Translation image_l1, image_psnr, image_ssim of the generated image against
+    the target, whole images, meant for paired samples.
+    transfer: the true transfer matrix of the classes in `truth.target_part`; adds "transfer", the matrix of each image.
+    progress: wraps the list of batches, for example `tqdm`.
+    """
+    rows: dict[str, list[dict[str, Tensor]]] = {}
+    for chosen in progress(indices.split(batch_size)):
+        batch = source.batch(chosen, device=device)
+        grids = {}
+        for name, answer in answers.items():
+            given = answer(batch)
+            match = given.matches[-1] if isinstance(given, Translation) else given
+            scores = _match_scores(match, batch, transfer)
+            scores |= _image_scores(given.image, batch) if isinstance(given, Translation) else {}
+            rows.setdefault(name, []).append(scores)
+            grids[match.query_size, match.key_size] = None
+        if references:
+            half = grid or tuple(side // 2 for side in batch.target.shape[-2:])
+            for sizes in grids or {(half, half): None}:
+                words = " {} × {}".format(*sizes[0]) if len(grids) > 1 else ""
+                for name, scores in _reference_scores(batch, *sizes, SEED + int(chosen[0]), transfer).items():
+                    rows.setdefault(name + words, []).append(scores)
+    return {row: {number: torch.cat([b[number] for b in batches]) for number in batches[0]} for row, batches in rows.items()}
+
+
 def measure(
     model: Translator,
     source: Source,
@@ -31,45 +91,64 @@ def measure(
     batch_size: int = 16,
     progress: Callable[[Any], Iterator] = iter,
 ) -> PerImage:
-    """{row: {number: one value per image}} over the first `pairs` samples of `source`.
-
-    Rows: `name`, the model's last match and its image; with `references` also "oracle", the best that a match on this grid can
-    say, "copy", every position looks at itself, and "random", everywhere at random. Numbers: those of `evaluate_matching`, and
-    image_l1, image_psnr, image_ssim of the generated image against the target, whole images, meant for paired samples.
-    exemplar_condition: False withholds it, as App. E of [CoCosNet] does once its warm-up is over.
-    progress: wraps the list of batches, for example `tqdm`.
-    """
+    """`score` of one model over the first `pairs` samples of `source`, in a row of its `name`."""
     if pairs < 1:
         raise ValueError(f"got {pairs} pairs to measure, expected at least 1")
-    rows: dict[str, list[dict[str, Tensor]]] = {name: []}
-    if references:
-        rows |= {"oracle": [], "copy": [], "random": []}
-    for indices in progress(torch.arange(min(pairs, source.length or pairs)).split(batch_size)):
-        batch = source.batch(indices, device=device)
-        translation = model(batch.condition, batch.exemplar, batch.exemplar_condition if exemplar_condition else None)
-        match = translation.matches[-1]
-        rows[name].append(evaluate_matching(match, batch) | _image_scores(translation.image, batch))
-        if references:
-            grids = match.query_size, match.key_size
-            rows["oracle"].append(evaluate_matching(oracle_match(batch.truth, *grids), batch))
-            rows["copy"].append(evaluate_matching(copy_match(len(batch), *grids).to(device), batch))
-            rows["random"].append(evaluate_matching(random_match(len(batch), *grids, seed=int(indices[0])).to(device), batch))
-    return {row: {number: torch.cat([b[number] for b in batches]) for number in batches[0]} for row, batches in rows.items()}
+    answers = {name: translate(model, exemplar_condition)}
+    indices = torch.arange(min(pairs, source.length or pairs))
+    return score(answers, source, indices, device, references, batch_size=batch_size, progress=progress)
+
+
+def sum_up(measured: PerImage, transfer: Float[Tensor, "c c"] | None = None) -> Rows:
+    """{row: {number: {"mean", "half_width"}}} over all images of each row; `metrics.tables.table` prints it."""
+    rows = {}
+    for row, numbers in measured.items():
+        rows[row] = summarise([{name: value for name, value in numbers.items() if name != "transfer"}])
+        if transfer is not None and "transfer" in numbers:
+            rows[row] |= transfer_summary(numbers["transfer"], transfer)
+    return rows
 
 
 def evaluate_checkpoint(
     where: str | Path, pairs: int = 256, device: torch.device | str = "cpu", progress: Callable[[Any], Iterator] = iter
 ) -> Rows:
-    """`measure` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names, summed up per row.
-
-    {row: {number: {"mean", "half_width"}}}; `metrics.tables.table` prints it.
-    """
+    """`measure` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names, summed up per row."""
     checkpoint = read_checkpoint(find_checkpoint(where))
     recipe = checkpoint.about["recipe"]
     model, source = checkpoint.build().to(device), make_source(recipe["validation"])
     shows_condition = recipe["warm_up_steps"] is None
-    measured = measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress)
-    return {row: summarise([numbers]) for row, numbers in measured.items()}
+    return sum_up(measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress))
+
+
+def _reference_scores(
+    batch: Batch, query_size: tuple[int, int], key_size: tuple[int, int], seed: int, transfer: Tensor | None
+) -> dict[str, dict[str, Tensor]]:
+    grids, device = (query_size, key_size), batch.target.device
+    rows = {"oracle": oracle_scores(batch, *grids)}
+    if transfer is not None:
+        exemplar, target = _labels(batch, *grids, len(transfer))
+        match = class_oracle(transfer.to(device), exemplar, target)
+        rows["oracle"]["transfer"] = transfer_matrix(match, exemplar, target, len(transfer))
+    others = {"copy": copy_match(len(batch), *grids), "random": random_match(len(batch), *grids, seed=seed)}
+    return rows | {name: _match_scores(match.to(device), batch, transfer) for name, match in others.items()}
+
+
+def _match_scores(match: Correspondence, batch: Batch, transfer: Tensor | None) -> dict[str, Tensor]:
+    scores = evaluate_matching(match, batch)
+    if transfer is not None:
+        labels = _labels(batch, match.query_size, match.key_size, len(transfer))
+        scores["transfer"] = transfer_matrix(match, *labels, len(transfer))
+    return scores
+
+
+def _labels(
+    batch: Batch, query_size: tuple[int, int], key_size: tuple[int, int], classes: int
+) -> tuple[Int[Tensor, "b hk wk"], Int[Tensor, "b hq wq"]]:
+    """Of exemplar and target, on the grids of a match."""
+    truth = batch.truth
+    if truth is None or truth.target_part is None or truth.exemplar_part is None:
+        raise ValueError("got pairs without labels, expected truth.target_part and exemplar_part to measure a transfer matrix")
+    return labels_of_cells(truth.exemplar_part, key_size, classes), labels_of_cells(truth.target_part, query_size, classes)
 
 
 def _image_scores(image: Tensor, batch: Batch) -> dict[str, Tensor]:
