@@ -5,14 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from worlds import all_three
 
 from exemplar_lab.correspondence import DenseMatch, SparseMatch
-from exemplar_lab.grid import cell_centres
+from exemplar_lab.grid import cell_centres, sample_at
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
 from exemplar_lab.metrics.cells import copy_match, oracle_match, random_match, truth_of_cells
 from exemplar_lab.metrics.confidence import no_match_auroc
 from exemplar_lab.metrics.links import mass_in_footprint
-from exemplar_lab.metrics.matching import INDEX_FLOOR, evaluate_matching
+from exemplar_lab.metrics.matching import INDEX_FLOOR, evaluate_matching, oracle_scores
 from exemplar_lab.metrics.points import (
     end_point_error,
     pck,
@@ -176,6 +178,70 @@ def test_evaluation_orders_oracle_copy_and_random():
         evaluate_matching(rows["copy"], Batch(batch.target, batch.target, batch.exemplar, batch.exemplar, batch.paired))
 
 
+def zooming_world() -> Batch:
+    """Random colours through a lens, whose cells cover from a fraction of an exemplar pixel to several; some are hidden.
+
+    Random, because in a smooth world neighbours look alike and a wrong match costs little.
+    """
+    xy = pixel_centres((32, 32))
+    middle = (xy - 16) / 16
+    flow = 16 + 16 * middle * (0.3 + 0.7 * middle.square().sum(1, keepdim=True)) * 0.8
+    visible = (xy[:, 0] > 8) & (flow > 0).all(1) & (flow < 32).all(1)
+    radius = middle.square().sum(1)
+    count = (0.64 * (0.3 + 0.7 * radius) * (0.3 + 2.1 * radius)) * visible
+    look = F.interpolate(torch.rand(1, 3, 16, 16), (32, 32), mode="bilinear")
+    flow = torch.where(visible[:, None], flow, math.nan)
+    target = sample_at(look, flow)
+    truth = Truth(flow, visible, count, target_albedo=target, exemplar_albedo=look)
+    return Batch(target, target, look, look, torch.ones(1, dtype=torch.bool), truth)
+
+
+BEST = {"fl": 0, "mutual_precision": 1, "mutual_false": 0, "no_match_auroc": 1, "ause": 0} | {
+    f"{kind}@{threshold}": 1
+    for kind in ("pck", "set_pck")
+    for threshold in ("0.1", "0.05", "0.1 box", "0.05 box", "1px", "5px")
+}
+
+
+def test_the_oracle_is_perfect_and_random_is_at_chance():
+    batch, size = zooming_world(), (32, 32)
+    oracle = {name: value.item() for name, value in oracle_scores(batch, size, size).items()}
+    assert {name: oracle[name] for name in BEST} == pytest.approx(BEST, abs=1e-6)
+    assert oracle["epe"] < 0.05 and oracle["footprint"] > 0.99 and oracle["links_rank"] > 0.7 and oracle["albedo_ssim"] > 0.95
+    draws = [evaluate_matching(random_match(1, size, size, seed), batch) for seed in range(20)]
+    random = {name: torch.cat([draw[name] for draw in draws]).mean().item() for name in oracle}
+    chance = {
+        "pck@0.1": math.pi * 3.2**2 / 32**2,
+        "pck@3px": math.pi * 3**2 / 32**2,
+        "mutual_rate": 1 - math.exp(-1),
+        "mutual_precision": math.pi * 3.2**2 / 32**2,
+        "no_match_auroc": 0.5,
+        "links_rank": 0,
+    }
+    # Of 1024 queries with one link each, 1024 · (1 − 1/e) keys are somebody's, and each has one partner.
+    assert {name: random[name] for name in chance} == pytest.approx(chance, rel=0.15)
+    assert random["albedo_psnr"] < oracle["albedo_psnr"] - 10 and random["cycle"] < random["epe"]
+    assert set(oracle) == set(random)
+
+
+def test_all_numbers_are_those_of_the_matrix_whatever_the_record():
+    batch = affine_world()
+    matrix = torch.softmax(4 * torch.randn(2, 48, 192), -1) * torch.rand(2, 48, 1)
+    first, *others = (evaluate_matching(match, batch) for match in all_three(matrix, (6, 8), (12, 16)))
+    for other in others:
+        assert other.keys() == first.keys()
+        for name, value in first.items():
+            torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-5, equal_nan=True, msg=name)
+
+
+def test_a_way_back_of_its_own_changes_only_what_goes_back():
+    batch, size = affine_world(), (12, 16)
+    match = oracle_match(batch.truth, size, size)
+    plain, with_back = evaluate_matching(match, batch), evaluate_matching(match, batch, back=copy_match(2, size, size))
+    changed = {name for name, value in plain.items() if not torch.allclose(value, with_back[name], equal_nan=True)}
+    assert changed and changed <= {"cycle", "mutual_rate", "mutual_precision", "mutual_recall", "mutual_false"}
+
+
 def test_other_size_of_the_exemplar_grid():
     """The key grid need not be the query grid: points and copies keep their meaning."""
     batch = affine_world()
@@ -195,6 +261,8 @@ def test_summary_and_table():
     summary = summarise(batches)
     assert summary["pck@0.1"]["mean"] == pytest.approx(0.5)
     assert summary["pck@0.1 per point"]["mean"] == pytest.approx(0.25)
+    assert summarise([{"cells": torch.tensor([10.0, 30]), "epe": torch.tensor([1.0, 3])}])["epe per point"]["mean"] == 2.5
+    assert "warp_l1 per point" not in summary
     assert summary["warp_l1_ratio"]["mean"] == pytest.approx(0.5, rel=1e-5)
     assert summary == summarise(batches)
     text = table({"ours": summary, "nothing": {}})

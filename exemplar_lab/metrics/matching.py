@@ -63,14 +63,13 @@ def oracle_scores(
 ) -> dict[str, Float[Tensor, " b"]]:
     """The row of the oracle: to each question the answer of one that knows the truth and is limited by the grid alone.
 
-    No one match answers all of them best: `oracle_match` says where to look, to a fraction of a cell; `footprint_match` how
-    many cells of the exemplar a row needs; and its uncertainty is its error.
+    No one match answers all of them best: `oracle_match` says where to look, to a fraction of a cell; `footprint_match` which
+    cells of the exemplar a row needs, and how many; and its uncertainty is its error.
     """
     cells = _cells(batch, query_size)
-    match = oracle_match(batch.truth, query_size, key_size)
-    scores = evaluate_matching(match, batch, alphas, cells) | link_scores(
-        footprint_match(batch.truth, query_size, key_size), cells
-    )
+    match, footprint = (oracle(batch.truth, query_size, key_size) for oracle in (oracle_match, footprint_match))
+    scores = evaluate_matching(match, batch, alphas, cells)
+    scores |= {"footprint": mass_in_footprint(footprint, cells)} | link_scores(footprint, cells)
     error = point_error(predicted_points(match, cells.image_size), cells)
     return scores | {"ause": sparsification_error(error, error, cells.visible)}
 

@@ -71,7 +71,8 @@ def evaluate_suite(
             expected = " or ".join(f"{channels} channels at {size} × {size}" for channels, size in kinds)
             raise ValueError(
                 f"got {one.name}, trained for conditions of {one.channels} channels at {one.size} × {one.size} pixels, "
-                f"expected {expected}, which the suite {suite.dial} of {suite.task} gives: choose --task and --size as it was trained"
+                f"expected {expected}, which the suite {suite.dial} of {suite.task} gives: choose --task and --size as in its "
+                "training"
             )
     transfer = TRANSFER[suite.task]() if suite.task in TRANSFER else None
     levels, everything = [], []
