@@ -1,0 +1,149 @@
+"""The procedural world, fourth task: from photograph to painting, with the exact truth of whatever is painted."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from exemplar_lab.data.seeds import SPLITS, fold, sample_keys
+from exemplar_lab.data.synth import paint_wash
+from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
+from exemplar_lab.data.synth.paint_noise import seed_of
+from exemplar_lab.data.synth.paint_strokes import Brush, Level, begin, bristles, directions, lay, smooth
+from exemplar_lab.data.synth.paint_style import MEDIA, Style, draw_style, graded, table_of
+from exemplar_lab.data.synth.staging import drop_blocks, repeat_halves
+from exemplar_lab.translation import Batch, Source
+
+VERSION = 1
+"""Part of every seed: raise it when pictures change, so that numbers from before are not mistaken for numbers after."""
+
+CONTENTS = ("scenes", "people", "faces")
+
+_OIL = (Level(5, 7, 0.0, 20), Level(11, 7, 0.11, 44), Level(24, 6, 0.13, 96), Level(48, 6, 0.13, 192))
+_PASTEL = (Level(7, 6, 0.0, 28), Level(15, 6, 0.08, 60), Level(32, 6, 0.12, 128), Level(52, 5, 0.15, 192))
+
+
+@dataclass(frozen=True)
+class Paintings:
+    """A source of pairs: a photograph, and the same world painted once from where the photograph was taken and once otherwise.
+
+    condition is the photograph of the target (the dial gap: its parts or its edges), exemplar_condition that of the exemplar;
+    both paintings are of one style. A painter covers what he sees and moves nothing, so that the truth of the content (flow,
+    visible, count …) is that of its paintings; albedo stays the colour before light and paint. target_style holds the columns
+    `paint_style.STYLE_COLUMNS`.
+
+    size, split, tier, truth: as for the other tasks; the dials zoom, yaw, articulation and entropy are the content's. content:
+    what is painted, one of CONTENTS. medium: one of `paint_style.MEDIA`, or None, which draws one. Raises ValueError for
+    anything else.
+    """
+
+    size: int = 64
+    split: str = "train"
+    tier: str | Dials | dict[str, Any] = "medium"
+    truth: bool = True
+    content: str = "scenes"
+    medium: str | None = None
+
+    def __post_init__(self):
+        check_source(self.size, self.split, self.tier, "paintings", SPLITS)
+        if self.content not in CONTENTS:
+            raise ValueError(f"got content {self.content!r}, expected one of {', '.join(CONTENTS)}: choose one of these")
+        draw_style(torch.zeros(1, dtype=torch.long), self.split, self.medium)
+
+    @cached_property
+    def motif(self) -> Source:
+        """The source of what is painted."""
+        # Imported here, because a painter needs only the one world that is painted.
+        if self.content == "people":
+            from exemplar_lab.data.synth.people import People as Content
+        elif self.content == "faces":
+            from exemplar_lab.data.synth.faces import Faces as Content
+        else:
+            from exemplar_lab.data.synth.scenes import Scenes as Content
+        dials = replace(dials_of(self.tier, "paintings"), halves=1, occlusion=(0.0, 0.0))
+        return Content(self.size, self.split, dials, self.truth)
+
+    @property
+    def condition_channels(self) -> int:
+        return 3 if dials_of(self.tier, "paintings").gap == "structure" else self.motif.condition_channels
+
+    @property
+    def length(self) -> int | None:
+        return None if self.split == "train" else 2000
+
+    def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
+        """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
+        dials = dials_of(self.tier, "paintings")
+        seen = self.motif.batch(indices, device)
+        key = sample_keys(VERSION, self.split, indices.to(device))
+        style = draw_style(key, self.split, self.medium)
+        both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
+        twice = Style(*(column.repeat(2) for column in style))
+        photographs = torch.cat([seen.target, seen.exemplar])
+        target, exemplar = paint_in(photographs, twice, both).chunk(2)
+        conditions = torch.cat([seen.condition, seen.exemplar_condition])
+        if dials.gap == "structure":
+            conditions = drop_blocks(photographs, both, dials.dropout)
+        condition, exemplar_condition = conditions.chunk(2)
+        numbers = style.numbers()
+        truth = None if seen.truth is None else replace(seen.truth, target_style=numbers, exemplar_style=numbers)
+        batch = Batch(condition, target, exemplar, exemplar_condition, seen.paired, truth)
+        return repeat_halves(batch, dials.halves)
+
+
+def paint(
+    image: Float[Tensor, "b 3 h w"], key: Int[Tensor, " b"], medium: str | None = None, split: str = "train"
+) -> Float[Tensor, "b 3 h w"]:
+    """Any square images as paintings, one style per key; medium None draws that too (see `paint_style.MEDIA`)."""
+    return paint_in(image, draw_style(key, split, medium), key)
+
+
+def paint_in(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
+    """The images painted in a given style; `key` moves the hand, not the style."""
+    result = torch.empty_like(image)
+    for number, name in enumerate(MEDIA):
+        which = (style.medium == number).nonzero().flatten()
+        if len(which):
+            result[which] = _PAINTERS[name](image[which], style.of(which), key[which])
+    return result
+
+
+def _oil(image: Tensor, style: Style, key: Tensor) -> Tensor:
+    seed = seed_of(key, "oil")
+    picture = graded(image, style)
+    lead = directions(picture, seed)
+    toned = table_of(style, "dark") * 0.5 + table_of(style, "light") * 0.35
+    ground = smooth(picture, max(1, round(picture.shape[-1] / 16)))
+    painted = begin(ground * 0.75 + toned[..., None, None] * 0.25)
+    brush = Brush(style.length, style.width, style.jitter, 1.2, torch.full_like(style.length, 0.96))
+    for level in _OIL:
+        painted = lay(painted, picture, lead, level, brush, seed)
+    return bristles(painted, seed, style.paper)
+
+
+def _pastel(image: Tensor, style: Style, key: Tensor) -> Tensor:
+    seed = seed_of(key, "pastel")
+    picture = graded(image, style)
+    picture = picture + (1 - picture) * 0.06
+    lead = directions(picture, seed)
+    tint = table_of(style, "dark") * 0.40 + table_of(style, "light") * 0.55
+    ground = (tint[..., None, None] * 0.8 + smooth(picture, 2) * 0.2).clamp(0, 1)
+    brush = Brush(style.length * 1.05, style.width * 0.62, style.jitter, 2.0, torch.full_like(style.length, 0.85))
+    painted = begin(ground)
+    for level in _PASTEL:
+        painted = lay(painted, picture, lead, level, brush, seed)
+    tooth = paint_wash.tooth_of(image.shape[-1], image.device)
+    skipped = ((tooth - 0.48) * 3.5).clamp(0, 1) * (0.25 + 0.35 * style.paper[:, None, None, None])
+    return painted.canvas + (ground - painted.canvas) * skipped
+
+
+_PAINTERS = {
+    "oil": _oil,
+    "ink": paint_wash.ink,
+    "ukiyo-e": paint_wash.woodblock,
+    "watercolour": paint_wash.watercolour,
+    "pastel": _pastel,
+}
