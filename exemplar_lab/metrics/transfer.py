@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import cophenet, linkage
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence, FactoredMatch
@@ -87,7 +88,7 @@ def class_tree(matrix: Float[Tensor, "c c"]) -> np.ndarray:
         raise ValueError(
             f"got a transfer matrix of {len(matrix)} classes, expected at least 3: there is only one tree of fewer"
         )
-    return linkage(class_features(matrix).double().numpy(), method="average")
+    return linkage(pdist(class_features(matrix).double().numpy()), method="average")
 
 
 def cophenetic_correlation(one: Float[Tensor, "c c"], other: Float[Tensor, "c c"]) -> float:
