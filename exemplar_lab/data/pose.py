@@ -45,24 +45,27 @@ def pose_maps(keypoints: Float[Tensor, "b 18 2"], size: int) -> Float[Tensor, "b
     found = points.isfinite().all(-1)
     points = points.nan_to_num()
     centre = (torch.arange(size, device=points.device, dtype=torch.float64) + 0.5) / size
+    maps = torch.empty(len(points), CHANNELS, size, size, device=points.device)
     # A Gaussian is a product of two one-dimensional ones, and few exponentials in double precision round alike in every batch.
     bell = torch.exp(-((centre - points[..., None]) ** 2) / (2 * SIGMA**2)) * found[..., None, None]
     across, down = bell.float().unbind(2)
-    heat = down[..., :, None] * across[..., None, :]
+    torch.mul(down[..., :, None], across[..., None, :], out=maps[:, : len(KEYPOINTS)])
 
-    start, end = (points[:, [limb[i] for limb in LIMBS]] for i in (0, 1))
-    along = end - start
-    inverse = 1 / (along[..., 0] ** 2 + along[..., 1] ** 2).clamp_min(1e-12)
-    to_x = (centre - start[..., 0, None]).float()[..., None, :]
-    to_y = (centre - start[..., 1, None]).float()[..., :, None]
-    dx, dy, inverse = (v.float()[..., None, None] for v in (along[..., 0], along[..., 1], inverse))
-    position = (to_x * (dx * inverse) + to_y * (dy * inverse)).clamp_(0, 1)
-    off_x = torch.mul(position, dx).sub_(to_x)
-    off_y = position.mul_(dy).sub_(to_y)
-    distance = off_x.mul_(off_x).add_(off_y.mul_(off_y)).sqrt_()
-    both = torch.stack([found[:, a] & found[:, b] for a, b in LIMBS], dim=1)
-    limbs = distance.mul_(-1 / REACH).add_(1).clamp_min_(0).mul_(both[..., None, None])
-    return torch.cat([heat, limbs], dim=1)
+    # Limb after limb in three maps that are written again and again: the memory is what takes the time.
+    position, off_x, off_y = (torch.empty(len(points), size, size, device=points.device) for _ in range(3))
+    for channel, (a, b) in enumerate(LIMBS, len(KEYPOINTS)):
+        along = points[:, b] - points[:, a]
+        inverse = 1 / (along * along).sum(-1, keepdim=True).clamp_min(1e-12)
+        shift = (centre - points[:, a, :, None]).float()
+        step = along.float()[..., None]
+        share = shift * (along * inverse).float()[..., None]
+        torch.add(share[:, 0, None, :], share[:, 1, :, None], out=position).clamp_(0, 1)
+        torch.mul(position, step[:, 0, None], out=off_x).sub_(shift[:, 0, None, :])
+        torch.mul(position, step[:, 1, None], out=off_y).sub_(shift[:, 1, :, None])
+        distance = off_x.mul_(off_x).add_(off_y.mul_(off_y)).sqrt_().mul_(-1 / REACH)
+        torch.add(distance, (found[:, a] & found[:, b]).float()[:, None, None] * 11 - 10, out=maps[:, channel])
+    maps[:, len(KEYPOINTS) :].clamp_min_(0)
+    return maps
 
 
 def pose_rgb(condition: Float[Tensor, "b 35 h w"]) -> Float[Tensor, "b 3 h w"]:

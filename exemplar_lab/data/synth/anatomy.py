@@ -1,5 +1,7 @@
 """Flesh and cloth on the bones: which tube joins which joints, how wide it is, and where two tubes meet."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,7 +33,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     unit = zoom * HEIGHT
     none = torch.zeros_like(yaw)
 
-    def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, joints_at=""):
+    def tube(name, a, b, radii, cap_a, cap_b, roll, oval=1.0, cloth=none, hem=none - 1, joints_at="", far=none):
         """Radii, caps and cloth in body heights; `oval` is depth over width."""
         widen = (roll.cos() ** 2 + oval**2 * roll.sin() ** 2).sqrt()
         start, end = joints[a], joints[b]
@@ -42,7 +44,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
             "cloth": cloth * unit + none, "hem": hem + none, "widen": widen, "deep": oval / widen,
             "slant": (oval**2 - 1) * roll.sin() * roll.cos() / widen**2,
             "sin": oval * roll.sin() / widen, "cos": roll.cos() / widen,
-            **{f"push_{end}": (0.06 if end in joints_at else 0.0) * unit for end in "ab"},
+            "push_a": (0.06 * ("a" in joints_at) + far) * unit, "push_b": 0.06 * ("b" in joints_at) * unit,
         }  # fmt: skip
         tubes[INDEX[name]] = values
 
@@ -61,6 +63,7 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
     flare = hips * body["flare"]
     cone = (hips * 0.94, hips * 1.22, flare * 0.98, flare)
     tube("skirt", "skirt_top", "skirt_hem", tuple(r * skirt for r in cone), 0.008, 0.006, yaw, 0.92)
+    _wear(tube, body, yaw, face)
     for side in ("right", "left"):
         for name, (start, end, radii, cap_a, cap_b, inner, garment, before) in _LIMBS.items():
             start, end = f"{start}_{side}", f"{end}_{side}"
@@ -75,6 +78,23 @@ def grow(pose: dict[str, Tensor], body: dict[str, Tensor], zoom: Float[Tensor, "
         for upper, lower in (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin")):
             _join(tubes[INDEX[f"{upper}_{side}"]], tubes[INDEX[f"{lower}_{side}"]])
     return Bones(*(torch.stack([tube[name] for tube in tubes], dim=1).float() for name in Bones._fields))
+
+
+def _wear(tube: Callable[..., None], body: dict[str, Tensor], yaw: Tensor, face: Tensor) -> None:
+    """Hat, brim, bag and straps; what is not worn has no width and is never seen."""
+    hat, brim = body["hat_girth"] * body["hat"], body["brim_girth"] * body["hat"]
+    shape = (hat * body["hat_taper"], hat * 0.5 * (1 + body["hat_taper"]), hat, hat)
+    tube("hat", "hat_top", "hat_edge", shape, hat * body["hat_dome"] + 1e-4, 0.016 * body["hat"] + 1e-4, face, 1.06)
+    # Seen from a little above, a disc is an ellipse; its far half lies behind the head.
+    disc = brim * body["brim_flat"] + 1e-4
+    tube("brim", "brim_top", "brim_low", (brim,) * 4, disc, disc, face, 1.0, far=brim * body["brim_behind"])
+    bag, carried = body["bag"], body["backpack"]
+    wide = (0.062 * carried + 0.036 * (1 - carried)) * bag
+    deep = 0.62 * carried + 0.5 * (1 - carried)
+    tube("bag", "bag_top", "bag_low", (wide * 0.86, wide, wide * 1.04, wide), wide * 0.42 + 1e-4, wide * 0.22 + 1e-4, yaw, deep)
+    for side in ("right", "left"):
+        strap = 0.0085 * bag * (carried if side == "left" else 1)
+        tube(f"strap_{side}", f"strap_top_{side}", f"strap_low_{side}", (strap,) * 4, strap + 1e-4, strap + 1e-4, yaw * 0)
 
 
 def _hanging(start: Tensor, end: Tensor) -> Tensor:
@@ -119,9 +139,9 @@ def keypoints(bones: Bones) -> Float[Tensor, "b 18 2"]:
     for first, side in ((8, "right"), (11, "left")):
         for step, (part, end) in enumerate((("thigh", "a"), ("shin", "a"), ("shin", "b"))):
             points[first + step] = joint(f"{part}_{side}", end)
-    head = Bones(*(v[:, INDEX["head"]] for v in bones))
+    head = Bones(*(v[:, INDEX["head"], None] for v in bones))
     for number, (along, sine, cosine) in _FACE.items():
         at = (torch.full_like(head.ax, value) for value in (along, sine, cosine))
         x, y, facing = place(head, *at)
-        points[number] = torch.where((facing > -0.35)[:, None], torch.stack([x, y], dim=-1), torch.nan)
+        points[number] = torch.where(facing > -0.35, torch.cat([x, y], dim=1), torch.nan)
     return torch.stack([points[i] for i in range(18)], dim=1)

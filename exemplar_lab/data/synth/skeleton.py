@@ -15,8 +15,8 @@ HEIGHT = 0.9
 
 
 def draw_pose(key: Int[Tensor, " b"], yaw: float, bend: float) -> dict[str, Tensor]:
-    """Joint angles in radians, float64, one per sample. `yaw` bounds the turn of the body; `bend` 0 … 1 says how far limbs
-    leave rest."""
+    """Joint angles in radians, float64, one per sample. `yaw` bounds the turn of the body; `bend`, the dial articulation, 0 … 1,
+    says how far limbs leave rest."""
 
     def angle(name, low, high):
         return uniform(key, name, (), low, high)
@@ -126,7 +126,44 @@ def place_joints(
     joints["hair_end"] = joints["hair_root"] + back * 0.006 + down * body["hair_length"][:, None]
     joints["bun_root"] = joints["skull"] + back * body["bun_back"][:, None] - down * body["bun_up"][:, None]
     joints["bun_end"] = joints["bun_root"] + back * 0.01 + down * body["bun_length"][:, None]
+    joints |= _worn(joints, body, back, down)
     return {name: _project(point, yaw, zoom, centre) for name, point in joints.items()}
+
+
+def _worn(joints: dict[str, Tensor], body: dict[str, Tensor], back: Tensor, down: Tensor) -> dict[str, Tensor]:
+    """Where hats, bags and straps begin and end. `back` points away from the face."""
+
+    def column(name):
+        return body[name][:, None]
+
+    axis = joints["jaw"] - joints["skull"]
+    axis = axis / (axis * axis).sum(-1, keepdim=True).sqrt()
+    crown = joints["skull"] - axis * column("hat_up") + back * column("hat_back")
+    edge = joints["skull"] - axis * column("brim_up") - back * column("brim_forward")
+    outward = torch.tensor([[0.0, 0.0, -1.0]], dtype=torch.float64, device=axis.device)
+    spine = joints["waist"] - joints["neck"]
+    right, left = joints["shoulder_right"], joints["shoulder_left"]
+    across = right - left
+    carried = column("backpack")
+    # A backpack hangs behind the chest on two straps; a bag at the left hip, on one that crosses the chest.
+    behind = joints["neck"] + spine * 0.18 + outward * 0.088
+    beside = joints["hip_left"] - across * 0.34 + outward * -0.02
+    ends = {
+        "hat_top": crown,
+        "hat_edge": crown + axis * column("hat_length"),
+        "brim_top": edge - axis * 0.002,
+        "brim_low": edge + axis * column("brim_length"),
+        "bag_top": behind * carried + (beside - down * 0.005) * (1 - carried),
+        "bag_low": (behind + spine * 0.85 + outward * 0.012) * carried + (beside + down * 0.055) * (1 - carried),
+    }
+    front = outward * -0.064
+    for side, sign in (("right", 1.0), ("left", -1.0)):
+        top = joints["neck"] + across * (0.34 * sign) + down * 0.012 + front * 0.55
+        under = joints["neck"] + across * (0.40 * sign) + spine * 0.62 + front * 0.72
+        if side == "right":
+            under = under * carried + (beside + front * 0.75 - down * 0.01) * (1 - carried)
+        ends |= {f"strap_top_{side}": top, f"strap_low_{side}": under}
+    return ends
 
 
 def _project(point: Float[Tensor, "b 3"], yaw: Tensor, zoom: Tensor, centre: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3"]:

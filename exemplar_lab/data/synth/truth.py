@@ -1,101 +1,145 @@
 """What the world knows about a pair: for each target pixel its surface point, and where that point lies in the exemplar."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.body import PARTS, TWIN, Bones, Spot, cast, locate, place
-from exemplar_lab.data.synth.render import blocks, unblock
-from exemplar_lab.data.synth.texture import turn_of
-from exemplar_lab.data.synth.wardrobe import Wardrobe, twins_alike
+from exemplar_lab.data.synth.body import PARTS, TWIN, Bones, locate, pack, place, take
+from exemplar_lab.data.synth.body_cast import Blocks, cast, corners, gather_rows, hulls, offsets, part_of, picture_of
+from exemplar_lab.data.synth.render import Surfaces
+from exemplar_lab.data.synth.texture import Look, albedo, repeats_of, turn_of
 from exemplar_lab.translation import Truth
 
 _SAME = 0.03
 """Two surface points are one when they differ by less: in `along`, and in the sine and cosine of the angle."""
 
 
+class _Points(NamedTuple):
+    """k surface points on each of n tubes, sample by sample of the figure that shows them."""
+
+    sample: Int[Tensor, " n"]
+    part: Int[Tensor, " n"]
+    along: Float[Tensor, "n k"]
+    sin: Float[Tensor, "n k"]
+    cos: Float[Tensor, "n k"]
+
+
+def parts_of(surfaces: Surfaces) -> Int[Tensor, "b h w"]:
+    """The part at every pixel centre, −1 for none."""
+    return part_of(picture_of(surfaces.best[:, -1:], surfaces.tiles)[:, 0])
+
+
 def truth_of(
-    bones: Bones, wardrobe: Wardrobe, paints: Float[Tensor, "n 3 h w"], points: Float[Tensor, "n 18 2"], size: int
+    bones: Bones,
+    surfaces: Surfaces,
+    look: Look,
+    alike: Float[Tensor, "b parts"],
+    repeated: bool,
+    paints: Float[Tensor, "n 3 h w"],
+    points: Float[Tensor, "n 18 2"],
 ) -> Truth:
     """The truth between the first half of the figures (targets) and the second (exemplars), all fields of `Truth`.
 
-    uv holds `along` and the angle as a fraction of half a turn. The second answer of match_set is the mirrored point of the
-    twin part where the two look alike and it is visible; NaN elsewhere.
+    surfaces: with pixel centres. alike: 1 where a part looks as its twin. uv holds `along` and the angle as a fraction of half a
+    turn. The second answer of match_set is the mirrored point of the twin part where the two look alike and it is visible, NaN
+    elsewhere; when `repeated`, four more follow, one repeat of the pattern away, where visible and of the same colour.
     """
-    samples = len(points) // 2
-    x, y, side = blocks(2 * samples, size, points.device)
-    part, _ = cast(bones, x, y)
-    seen = (part >= 0).flatten().nonzero().flatten()
-    owner = seen.div(x.shape[2], rounding_mode="floor") % (2 * samples)
-    number, at_x, at_y = part.flatten()[seen], x.flatten()[seen], y.flatten()[seen]
-    spot = locate(bones.at(owner * len(PARTS) + number), at_x, at_y)
-    uv = torch.full((2, x.numel()), torch.nan, device=x.device)
-    uv.index_copy_(1, seen, torch.stack([spot.along, turn_of(spot.sin, spot.cos)]))
+    size, samples = surfaces.tiles.size, len(points) // 2
+    tubes, device = pack(bones), points.device
+    won = surfaces.share[:, -1]
+    kept = won.amax(1).nonzero().flatten()
+    part, sample, row, won = surfaces.part[kept], surfaces.sample[kept], surfaces.row[kept], won.index_select(0, kept)
+    x, y = (v[surfaces.tile[kept], None] + off for v, off in zip(corners(surfaces.tiles, device), offsets(surfaces.tiles, False, True, device), strict=True))  # fmt: skip
+    spot = locate(take(tubes, sample * len(PARTS) + part), x, y)
+    parts = parts_of(surfaces)
+    nowhere = (parts < 0)[:, None]
+    uv = gather_rows(
+        row, part, torch.stack([spot.along, turn_of(spot.sin, spot.cos)], dim=1) * won[:, None], len(surfaces.best)
+    )
+    uv = picture_of(uv, surfaces.tiles).masked_fill(nowhere, torch.nan)
 
-    mine = owner < samples
-    seen, sample, number, at_x, at_y = (v[mine] for v in (seen, owner, number, at_x, at_y))
-    here = Spot(*(v[mine] for v in spot))
-    there = sample + samples
-    from_, to = bones.at(sample * len(PARTS) + number), bones.at(there * len(PARTS) + number)
-    flow_x, flow_y, _ = place(to, here.along, here.sin, here.cos)
-    visible = _is_seen(bones, there, number, flow_x, flow_y, here.along, here.sin, here.cos)
-    count = visible * _stretch(from_, to, at_x, at_y, 0.25 / size)
-
-    twin = torch.tensor(TWIN, device=x.device)[number]
-    twin_x, twin_y, _ = place(bones.at(there * len(PARTS) + twin), here.along, -here.sin, here.cos)
-    right = (twin != number) & (twins_alike(wardrobe).flatten()[sample * len(PARTS) + number] > 0)
-    right &= _is_seen(bones, there, twin, twin_x, twin_y, here.along, -here.sin, here.cos)
-    twin_x, twin_y = (torch.where(right, v, torch.nan) for v in (twin_x, twin_y))
-
-    answers = torch.full((6, x.numel()), torch.nan, device=x.device)
-    answers.index_copy_(1, seen, torch.stack([*(v * size for v in (flow_x, flow_y, twin_x, twin_y)), visible.float(), count]))
-    answers = unblock(answers.unflatten(1, x.shape), size, side)[:samples]
-    parts, uvs = unblock(part[None], size, side)[:, 0], unblock(uv.unflatten(1, x.shape), size, side)
+    mine = (sample < samples).nonzero().flatten()
+    part, sample, row, won, x, y = (v.index_select(0, mine) for v in (part, sample, row, won, x, y))
+    here = _Points(sample + samples, part, *(v.index_select(0, mine) for v in (spot.along, spot.sin, spot.cos)))
+    flow, visible = _seen(tubes, here)
+    count = _stretch(tubes, sample, here, x, y, 0.25 / size) * visible
+    answers = [*flow, visible, count]
+    for asked, right in _others(look, here, alike, samples, repeated):
+        answers += _answer(tubes, asked, right)
+    rows = gather_rows(row, part, torch.stack(answers, dim=1) * won[:, None], samples * surfaces.tiles.across**2)
+    maps = picture_of(rows, surfaces.tiles)
+    away = nowhere[:samples]
+    flow = (maps[:, :2] * size).masked_fill_(away, torch.nan)
+    others = maps[:, 4:]
+    others = (others * size).masked_fill_(away | (others < -1), torch.nan)
     return Truth(
-        flow=answers[:, 0:2].contiguous(),
-        visible=answers[:, 4] == 1,
-        count=answers[:, 5].nan_to_num(),
-        match_set=answers[:, 0:4].unflatten(1, (2, 2)).contiguous(),
+        flow=flow,
+        visible=maps[:, 2] > 0,
+        count=maps[:, 3].contiguous(),
+        match_set=torch.cat([flow, others], dim=1).unflatten(1, (-1, 2)),
         target_albedo=paints[:samples],
         exemplar_albedo=paints[samples:],
         target_part=parts[:samples],
         exemplar_part=parts[samples:],
-        target_uv=uvs[:samples],
-        exemplar_uv=uvs[samples:],
+        target_uv=uv[:samples],
+        exemplar_uv=uv[samples:],
         target_keypoints=points[:samples],
         exemplar_keypoints=points[samples:],
     )
 
 
-def _is_seen(
-    bones: Bones, owner: Int[Tensor, " n"], number: Tensor, x: Tensor, y: Tensor, along: Tensor, sin: Tensor, cos: Tensor
-) -> Tensor:
-    """Whether figure `owner` shows, at (x, y), the part `number` and on it the surface point given; decided at the exact point,
+def _seen(tubes: Tensor, at: _Points) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Where the surface points lie, as fractions of the image side, and 1 where they are seen there; decided at the exact point,
     not at a pixel, so that the answer does not fray where parts meet."""
-    inside = (x > 0) & (x < 1) & (y > 0) & (y < 1)
-    spot = locate(bones.at(owner * len(PARTS) + number), x, y)
-    same = ((spot.along - along).abs() < _SAME) & ((spot.sin - sin).abs() < _SAME) & ((spot.cos - cos).abs() < _SAME)
-    likely = (inside & same & spot.inside).nonzero().flatten()
-    seen = torch.zeros_like(inside)
-    seen[likely] = _winner(bones, owner[likely], x[likely], y[likely]) == number[likely]
-    return seen
-
-
-def _winner(bones: Bones, owner: Int[Tensor, " n"], x: Tensor, y: Tensor) -> Int[Tensor, " n"]:
-    """`cast` for n scattered points, of which each belongs to some figure."""
-    samples = bones.ax.shape[0]
-    order = owner.argsort(stable=True)
-    rank = torch.arange(len(owner), device=owner.device) - torch.searchsorted(
-        owner[order].contiguous(), owner[order].contiguous()
+    bone = take(tubes, at.sample * len(PARTS) + at.part)
+    x, y, _ = place(bone, at.along, at.sin, at.cos)
+    spot = locate(bone, x, y)
+    apart = torch.maximum((spot.sin - at.sin).abs(), (spot.cos - at.cos).abs()).maximum((spot.along - at.along).abs())
+    likely = (spot.inside > 0) & (apart < _SAME) & (x > 0) & (x < 1) & (y > 0) & (y < 1)
+    left, right, top, low = x.amin(1), x.amax(1), y.amin(1), y.amax(1)
+    spread = 0.5001 * ((right - left) ** 2 + (low - top) ** 2).sqrt() + 1e-4
+    blocks = Blocks(
+        at.sample, (left + right) * 0.5, (top + low) * 0.5, spread, lambda of: (x.index_select(0, of), y.index_select(0, of))
     )
-    slot = torch.empty_like(owner).index_copy_(0, order, rank)
-    grid = torch.full((2, samples, int(rank.max()) + 1 if len(rank) else 1), torch.nan, device=x.device)
-    grid[:, owner, slot] = torch.stack([x, y])
-    return cast(bones, grid[:1], grid[1:])[0][0, owner, slot]
+    best, _ = cast(tubes, hulls(tubes), blocks, x.shape[1])
+    return (x, y), (likely & (part_of(best) == at.part[:, None])).float()
 
 
-def _stretch(from_: Bones, to: Bones, x: Tensor, y: Tensor, step: float) -> Float[Tensor, " n"]:
+def _answer(tubes: Tensor, at: _Points, right: Tensor) -> list[Tensor]:
+    """Where the points are seen, −9 where they are not or are not `right`."""
+    rows = right.amax(1).nonzero().flatten()
+    place_of = [torch.full_like(at.along, -9.0) for _ in range(2)]
+    if len(rows):
+        where, seen = _seen(tubes, _Points(*(v.index_select(0, rows) for v in at)))
+        seen = seen * right.index_select(0, rows)
+        for all_, found in zip(place_of, where, strict=True):
+            all_.index_copy_(0, rows, (found + 9) * seen - 9)
+    return place_of
+
+
+def _others(look: Look, here: _Points, alike: Tensor, samples: int, repeated: bool) -> Iterator[tuple[_Points, Tensor]]:
+    """Other surface points that may look the same, and 1 where they do."""
+    twin = torch.tensor(TWIN, device=here.part.device)[here.part]
+    figure = here.sample - samples
+    right = ((twin != here.part) & (alike.flatten()[figure * len(PARTS) + here.part] > 0)).float()[:, None]
+    yield here._replace(part=twin, sin=-here.sin), right.expand_as(here.along)
+    if repeated:
+        colour = albedo(look, figure, here.part, here.along, here.sin, here.cos)
+        along, sin, cos, has = (v[figure * len(PARTS) + here.part, None] for v in repeats_of(look))
+        for sign in (-1, 1):
+            turned = {"sin": here.sin * cos + sign * here.cos * sin, "cos": here.cos * cos - sign * here.sin * sin}
+            for change in ({"along": here.along + sign * along}, turned):
+                asked = here._replace(**change)
+                same = (albedo(look, figure, asked.part, asked.along, asked.sin, asked.cos) - colour).abs().amax(0) < 2e-3
+                yield asked, has * same * (asked.along > 0) * (asked.along < 1)
+
+
+def _stretch(tubes: Tensor, sample: Tensor, there: _Points, x: Tensor, y: Tensor, step: float) -> Float[Tensor, "n k"]:
     """|det ∂flow| by differences on the part itself, on the side that stays on the part."""
+    from_, to = (take(tubes, of * len(PARTS) + there.part) for of in (sample, there.sample))
 
     def carried(dx, dy):
         spot = locate(from_, x + dx, y + dy)
@@ -106,8 +150,8 @@ def _stretch(from_: Bones, to: Bones, x: Tensor, y: Tensor, step: float) -> Floa
 
     def slope(dx, dy):
         ahead, back = carried(dx, dy), carried(-dx, -dy)
-        width = step * (ahead[2].float() + back[2].float()).clamp_min(1)
-        return [(torch.where(ahead[2], ahead[i], here[i]) - torch.where(back[2], back[i], here[i])) / width for i in (0, 1)]
+        width = 1 / (step * (ahead[2] + back[2]).clamp_min(1))
+        return [((ahead[i] - here[i]) * ahead[2] - (back[i] - here[i]) * back[2]) * width for i in (0, 1)]
 
     (xx, yx), (xy, yy) = slope(step, 0), slope(0, step)
     return (xx * yy - xy * yx).abs()
