@@ -1,0 +1,247 @@
+"""What a camera sees of a landscape: where ridges and things stand in the picture, what the ground is, and who is in front."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from exemplar_lab.data.synth.noise import NODES, level_of, noise, ridge
+from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, GROUND, RIDGES, SKY, Camera, World
+from exemplar_lab.data.synth.scene_materials import CLASSES
+from exemplar_lab.data.synth.scene_sprites import BASE, sprite
+from exemplar_lab.data.synth.scene_sprites import level_of as sprite_level_of
+
+_C = {name: number for number, name in enumerate(CLASSES)}
+PATCH = (11.0, 5.0)
+"""One period of the ground's texture: to the right, and along the logarithm of depth, so that patches keep their shape in view."""
+
+NEAREST = 0.25
+"""Nothing closer to the camera than this is drawn."""
+
+
+class View(NamedTuple):
+    """The numbers of n pictures that pixels need, float32; sides of the picture are 1.
+
+    row_*: per row, the depth of the ground from the world's origin, its logarithm and its distance from the camera, (n, h).
+    row_texels: how many texels of the ground's noise a pixel of the row covers. ridge_*: place of X = 0, scale, row of the foot, blur, (n, 4).
+    box_*: left, top and side of each thing's square, and the level of its sprite, (n, things).
+    """
+
+    axis: Tensor
+    horizon: Tensor
+    focal: Tensor
+    row_depth: Tensor
+    row_log: Tensor
+    row_scale: Tensor
+    row_texels: Tensor
+    ridge_origin: Tensor
+    ridge_scale: Tensor
+    ridge_foot: Tensor
+    ridge_blur: Tensor
+    box_left: Tensor
+    box_top: Tensor
+    box_side: Tensor
+    box_level: Tensor
+    camera: Camera
+
+
+class Fragments(NamedTuple):
+    """Pixels of squares: which square (picture · squares + number), which pixel of all, and (u, v) on the sprite. `ends` cuts
+    them by number, far to near."""
+
+    owner: Tensor
+    pixel: Tensor
+    u: Tensor
+    v: Tensor
+    ends: list[int]
+
+
+def look(world: World, camera: Camera, size: int) -> View:
+    """Everything about a picture that does not need a pixel; from float64 parameters."""
+    axis, horizon, focal, right, along, height = (v.double()[:, None] for v in camera)
+    row = (torch.arange(size, device=axis.device, dtype=torch.float64) + 0.5) / size
+    below = (row[None] - horizon).clamp_min(2e-4)
+    distance = focal * height / below
+    depth = (distance + along).clamp_min(0.05)
+    log = depth.log()
+    # Texels of the patch's tile that one pixel covers, across and along: the larger decides.
+    across = distance / (focal * size) / PATCH[0] * 512
+    down = distance * distance / (focal * height * size) / depth / PATCH[1] * 512
+    away = torch.tensor(RIDGES, dtype=torch.float64, device=axis.device) - along
+    scale = focal / away
+    nodes = NODES / (world.ridge_period.double() * scale * size)
+    thing = (world.thing_z.double() - along)
+    # What is behind the camera gets a square of no size.
+    seen = (thing > NEAREST) & (world.thing_on > 0)
+    thing = thing.clamp_min(NEAREST)
+    side = torch.where(seen, focal * world.thing_square.double() / thing, 0.0)
+    left = axis + focal * (world.thing_x.double() - right) / thing - side / 2
+    top = horizon + focal * (height - world.thing_foot.double()) / thing - side * BASE
+    single = [axis[:, 0], horizon[:, 0], focal[:, 0], depth, log, distance / focal]
+    upright = [axis - right * scale, scale, horizon + height * scale, (nodes.clamp_min(1).log2() * 2)]
+    return View(
+        *(v.float() for v in single),
+        torch.maximum(across, down * 0.7).float(),
+        *(v.float() for v in (*upright, left, top, side)),
+        sprite_level_of(side * size),
+        camera,
+    )
+
+
+def boxes(left: Float[Tensor, "n k"], top: Float[Tensor, "n k"], wide: Float[Tensor, "n k"], tall: Float[Tensor, "n k"], size: int) -> Fragments:
+    """The pixels of n · k upright boxes, clipped to the pictures, the first box of every picture first."""
+    samples, many = left.shape
+    margin = 0.5 / size
+
+    def pixels(start, length):
+        low = ((start - margin) * size).ceil().clamp(0, size)
+        high = ((start + length + margin) * size).floor().clamp(0, size)
+        return low.T.flatten(), torch.where(length > 0, high - low, torch.zeros_like(low)).clamp_min(0).T.flatten()
+
+    column, columns = pixels(left, wide)
+    row, rows = pixels(top, tall)
+    columns, rows = columns.long(), rows.long()
+    area = columns * rows
+    ends = area.cumsum(0)
+    box = torch.repeat_interleave(torch.arange(len(area), device=left.device), area)
+    place = torch.arange(len(box), device=left.device) - (ends - area)[box]
+    down = place.div(columns[box].clamp_min(1), rounding_mode="floor")
+    x = place - down * columns[box] + column.long()[box]
+    y = down + row.long()[box]
+    number = box.div(samples, rounding_mode="floor")
+    picture = box - number * samples
+    owner = picture * many + number
+    u = ((x.float() + 0.5) / size - left.flatten()[owner]) / wide.flatten()[owner]
+    v = ((y.float() + 0.5) / size - top.flatten()[owner]) / tall.flatten()[owner]
+    return Fragments(owner, (picture * size + y) * size + x, u, v, ends.reshape(many, samples)[:, -1].tolist() if samples else [0] * many)
+
+
+def outline(world: World, view: View, owner: Tensor, u: Tensor, v: Tensor) -> Float[Tensor, "8 n"]:
+    """The sprite's numbers at (u, v) of the squares `owner`, the distance turned into picture sides, mirrored where it is."""
+    flip = world.thing_flip.flatten()[owner]
+    found = sprite(world.thing_sprite.flatten()[owner], view.box_level.flatten()[owner], u + flip * (1 - 2 * u), v)
+    found[0] = torch.where((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1), found[0] * view.box_side.flatten()[owner], -1.0)
+    found[2] = found[2] * (1 - 2 * flip)
+    return found
+
+
+def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> Float[Tensor, " n"]:
+    """Height of ridge `number` of the pictures above its foot, at x; in picture sides."""
+    scale = view.ridge_scale[:, number]
+    at = (x - view.ridge_origin[picture, number]) / (scale * world.ridge_period[:, number])[picture]
+    line = ridge(world.ridge_line[picture, number], at + world.ridge_start[picture, number], view.ridge_blur[picture, number])[0]
+    rise = (world.ridge_rise[:, number] * scale)[picture]
+    return torch.where(world.ridge_on[picture, number] > 0, (line - world.ridge_floor[picture, number]) * rise, -1.0)
+
+
+def ground(
+    world: World, picture: Tensor, x: Tensor, depth: Tensor, log: Tensor, pixels: Tensor, level: Tensor
+) -> tuple[Float[Tensor, "5 n"], Float[Tensor, "4 n"]]:
+    """How much a point of the plain is covered by dirt, sand, sea and river, and how near the shore or bank it is (> 0 on land,
+    in pixels); and the patch noise there. `pixels`: how many a unit of X is wide."""
+    seed = world.seed[picture]
+    texture = noise(x / PATCH[0] + seed[:, 0], log / PATCH[1] + seed[:, 1], level)
+    wave = ridge(world.ridge_line[picture, 2], x * 0.011 + seed[:, 1], torch.full_like(x, 2.0))[0]
+    sandy, beach = world.sandy[picture], world.beach[picture]
+    # Along the view a step of log depth is depth · focal · height / distance² high; `pixels` · height is close enough here.
+    shore = (log - world.shore[picture] - world.shore_tilt[picture] * x - world.shore_wave[picture] * (wave - 0.5)) * pixels
+    shore = torch.where(world.sea[picture] > 0, shore + 0.06 * pixels * texture[1], -1e6)
+    sand = torch.maximum((shore + beach * pixels) * (beach > 0) - 1e6 * (beach <= 0), 1e6 * (sandy - 0.5) * (1 - (world.land[picture] == 4).float()))
+    patch = torch.where(world.land[picture] == 4, texture[0] + 0.25, sand)
+    sand = torch.where(world.land[picture] == 4, patch * pixels * 0.5, sand)
+    field = (texture[1] * 0.4 - texture[0] - 0.34) * pixels * 0.5
+    dirt = torch.where(world.fields[picture] > 0, field, -1e6)
+    path = _along(world.bend[picture, 4:], x, depth, log, world.path[picture], pixels, texture)
+    river = _along(world.bend[picture, :4], x, depth, log, world.river[picture], pixels, texture)
+    cover = torch.stack([torch.maximum(dirt, path), sand, shore, river])
+    bank = torch.maximum(shore, river)
+    return torch.cat([(cover + 0.5).clamp(0, 1), bank[None]]), texture
+
+
+def _along(bend: Tensor, x: Tensor, depth: Tensor, log: Tensor, wide: Tensor, pixels: Tensor, texture: Tensor) -> Tensor:
+    """Distance in pixels to the bank of something winding, > 0 inside."""
+    middle = ridge(bend[:, 0].long(), log * 0.055 + bend[:, 1], torch.full_like(x, 6.0))[0]
+    middle = depth * (bend[:, 3] + bend[:, 2] * (middle - 0.5))
+    inside = (wide * (0.5 + 0.012 * depth) - (x - middle).abs() + 0.06 * texture[1]) * pixels * 0.8
+    return torch.where(wide > 0, inside, -1e6)
+
+
+def class_of_ground(cover: Float[Tensor, "5 n"]) -> Int[Tensor, " n"]:
+    """Class of the topmost cover; grass where there is none."""
+    found = torch.full_like(cover[0], _C["grass"], dtype=torch.long)
+    for number, name in zip((1, 0, 2, 3), ("sand", "dirt", "sea", "river"), strict=True):
+        found = torch.where(cover[number] >= 0.5, _C[name], found)
+    return found
+
+
+def settle(world: World) -> World:
+    """The world without the things that would stand in water or on the way."""
+    count = world.thing_x.shape[1]
+    picture = torch.arange(len(world.land), device=world.thing_x.device).repeat_interleave(count)
+    x, z = world.thing_x.flatten(), world.thing_z.flatten()
+    bad = torch.zeros_like(x, dtype=torch.bool)
+    for step in (-0.22, 0.0, 0.22):
+        side = world.thing_square.flatten() * step
+        cover, _ = ground(world, picture, x + side, z, z.double().log().float(), torch.full_like(x, 50.0), torch.zeros_like(picture))
+        bad |= cover[2:4].amax(0) > 0
+        bad |= (world.path[picture] > 0) & (_along(world.bend[picture, 4:], x + side, z, z.double().log().float(), world.path[picture], torch.full_like(x, 50.0), cover * 0) > 0)
+    bad &= (world.thing_foot.flatten() == 0)
+    return world._replace(thing_on=world.thing_on * (~bad).float().unflatten(0, world.thing_on.shape))
+
+
+def hidden(
+    world: World, view: View, picture: Int[Tensor, " n"], layer: Int[Tensor, " n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
+) -> Bool[Tensor, " n"]:
+    """Whether anything painted after `layer` covers the points (x, y) of the pictures; decided at the point itself."""
+    covered = torch.zeros_like(layer, dtype=torch.bool)
+    for number in range(len(RIDGES)):
+        some = (layer < FIRST_RIDGE + number) & (y <= view.ridge_foot[picture, number]) & (world.ridge_on[picture, number] > 0)
+        at = some.nonzero().flatten()
+        who = picture[at]
+        covered[at] |= view.ridge_foot[who, number] - y[at] <= crest(world, view, number, who, x[at])
+    # A coarse map of who might be where spares most points most questions.
+    tiles = 32
+    spots = torch.zeros(len(view.axis), tiles, tiles, dtype=torch.long, device=x.device)
+    edge = torch.arange(tiles, device=x.device) / tiles
+    for number in range(view.box_side.shape[1]):
+        left, top, side = (v[:, number, None] for v in (view.box_left, view.box_top, view.box_side))
+        wide = (edge + 1 / tiles >= left) & (edge <= left + side) & (side > 0)
+        tall = (edge + 1 / tiles >= top) & (edge <= top + side)
+        spots |= (tall[:, :, None] & wide[:, None, :]).long() << number
+    tile = [(v * tiles).floor().clamp(0, tiles - 1).long() for v in (y, x)]
+    suspects = spots[picture, tile[0], tile[1]] & ~((torch.ones_like(layer) << (layer - FIRST_THING + 1).clamp_min(0)) - 1)
+    some = ((suspects != 0) & ~covered).nonzero().flatten()
+    picture, suspects, x, y = picture[some], suspects[some], x[some], y[some]
+    found = torch.zeros_like(suspects, dtype=torch.bool)
+    for number in range(view.box_side.shape[1]):
+        at = ((suspects >> number) & 1).nonzero().flatten()
+        owner = picture[at] * view.box_side.shape[1] + number
+        u, v = ((c[at] - start.flatten()[owner]) / view.box_side.flatten()[owner] for c, start in ((x, view.box_left), (y, view.box_top)))
+        found[at] |= outline(world, view, owner, u, v)[0] >= 0
+    covered[some] |= found
+    return covered
+
+
+def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"], Fragments, Float[Tensor, "8 f"]]:
+    """The topmost layer of each pixel and the picture it belongs to, flat; and the pixels of all things with their sprites."""
+    samples = len(view.axis)
+    at = (torch.arange(size, device=view.axis.device, dtype=torch.float32) + 0.5) / size
+    layer = torch.where(at[None, :, None] > view.horizon[:, None, None], GROUND, SKY).expand(-1, -1, size).contiguous()
+    everyone = torch.arange(samples, device=at.device).repeat_interleave(size)
+    for number in range(len(RIDGES)):
+        height = crest(world, view, number, everyone, at.repeat(samples)).reshape(samples, 1, size)
+        foot = view.ridge_foot[:, number, None, None]
+        y = at[None, :, None]
+        layer = torch.where((y <= foot) & (foot - y <= height), FIRST_RIDGE + number, layer)
+    layer = layer.flatten()
+    parts = boxes(view.box_left, view.box_top, view.box_side, view.box_side, size)
+    found = outline(world, view, parts.owner, parts.u, parts.v)
+    start = 0
+    for number, end in enumerate(parts.ends):
+        some = slice(start, end)
+        pixel = parts.pixel[some]
+        layer[pixel] = torch.where(found[0, some] >= 0, FIRST_THING + number, layer[pixel])
+        start = end
+    picture = torch.arange(samples, device=at.device).repeat_interleave(size * size)
+    return layer, picture, parts, found
