@@ -1,0 +1,159 @@
+"""Pictures of portraits: what each pixel sees, its light, and finer points where parts meet."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from exemplar_lab.data.synth.face_backdrop import Backdrop, behind
+from exemplar_lab.data.synth.face_identity import Person
+from exemplar_lab.data.synth.face_mesh import OWNER, Spot, blend, cast_pixels, cast_points, locate
+from exemplar_lab.data.synth.face_paint import keep, paint
+
+
+class Light(NamedTuple):
+    """A key light from (x, y, z), y down, unit length; the colours of key, fill and rim, (n, 3); where the rim comes from."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    key: Tensor
+    fill: Tensor
+    rim: Tensor
+    side: Tensor
+
+
+class Scene(NamedTuple):
+    """n portraits, ready to be seen: posed and own coordinates of their vertices (n, 3, v), which layers there are (n, m)."""
+
+    posed: Tensor
+    own: Tensor
+    there: Tensor
+    normal: Tensor
+    unit: Tensor
+    person: Person
+    light: Light
+    backdrop: Backdrop
+    size: int
+
+    def cast(self, sample: Tensor, x: Tensor, y: Tensor) -> Spot:
+        """What points (x, y), in pixels, of portraits `sample` see."""
+        return cast_points(self.posed, self.own, self.there, self.size, keep(self.person), sample, x, y)
+
+
+class View(NamedTuple):
+    """What every pixel of n pictures sees: quad and part, −1 where nothing (n, h, w); triangle and shares (3, n·h·w)."""
+
+    quad: Tensor
+    part: Tensor
+    vertex: Tensor
+    share: Tensor
+
+
+_FINER = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
+
+
+def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h w"], View]:
+    """Image, albedo and what every pixel sees. Pixels in which parts meet are the mean of four points."""
+    size, count = scene.size, len(scene.posed)
+    device = scene.posed.device
+    spot = cast_pixels(scene.posed, scene.own, scene.there, size, keep(scene.person))
+    at = torch.arange(size * size * count, device=device)
+    sample = at.div(size * size, rounding_mode="floor")
+    x = (at % size).float() + 0.5
+    y = (at.div(size, rounding_mode="floor") % size).float() + 0.5
+    colour, part, vertex, share = _look(scene, spot, sample, x, y)
+    meet = _meet(part.view(count, size, size), spot.depth.view(count, size, size), scene.unit).flatten().nonzero().flatten()
+    total = torch.zeros(6, len(meet), device=device)
+    for dx, dy in _FINER:
+        fx, fy = x[meet] + dx, y[meet] + dy
+        total = total + _look(scene, scene.cast(sample[meet], fx, fy), sample[meet], fx, fy)[0]
+    colour.index_copy_(1, meet, total * 0.25)
+    colour = colour.view(6, count, size, size).movedim(1, 0)
+    view = View(spot.quad.view(count, size, size), part.view(count, size, size), vertex, share)
+    return colour[:, :3].contiguous(), colour[:, 3:].contiguous(), view
+
+
+def _meet(part: Tensor, depth: Tensor, unit: Tensor) -> Tensor:
+    """Pixels beside which another part begins, or the same part much farther away."""
+    mark = torch.zeros_like(part, dtype=torch.bool)
+    far = (unit * 0.10).clamp_min(1.5)[:, None, None]
+    for axis in (1, 2):
+        length = part.shape[axis] - 1
+        near, next_ = part.narrow(axis, 0, length), part.narrow(axis, 1, length)
+        step = (depth.narrow(axis, 0, length) - depth.narrow(axis, 1, length)).abs() > far
+        differ = (near != next_) | step.nan_to_num(0).bool()
+        mark.narrow(axis, 0, length).logical_or_(differ)
+        mark.narrow(axis, 1, length).logical_or_(differ)
+    return mark
+
+
+def _look(scene: Scene, spot: Spot, sample: Int[Tensor, " n"], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Colour and albedo (6, n), part, and triangle and shares of points."""
+    device = x.device
+    colour = torch.empty(6, len(x), device=device)
+    part = torch.full_like(spot.quad, -1)
+    vertex = torch.zeros(3, len(x), dtype=torch.long, device=device)
+    share = torch.zeros(3, len(x), device=device)
+    empty = (spot.quad < 0).nonzero().flatten()
+    wall = behind(scene.backdrop, sample[empty], x[empty] / scene.size, y[empty] / scene.size, 1 / scene.size)
+    colour.index_copy_(1, empty, torch.cat([wall, wall]))
+    seen = (spot.quad >= 0).nonzero().flatten()
+    owner, quad = sample[seen], spot.quad[seen]
+    three, weights = locate(scene.posed, owner, quad, x[seen], y[seen])
+    point = blend(scene.own, owner, three, weights)
+    mesh = OWNER.to(device)[quad]
+    coat = paint(scene.person, owner, mesh, point, 1 / scene.unit)
+    shaded = _shade(scene, coat, mesh, owner, blend(scene.normal, owner, three, weights))
+    colour.index_copy_(1, seen, torch.cat([shaded, coat.colour]))
+    part.index_copy_(0, seen, coat.part)
+    vertex.index_copy_(1, seen, three)
+    share.index_copy_(1, seen, weights)
+    return colour, part, vertex, share
+
+
+def _shade(scene: Scene, coat, mesh: Tensor, owner: Tensor, normal: Tensor) -> Tensor:
+    light = scene.light
+    nx, ny, nz = normal.unbind(0)
+    length = (nx * nx + ny * ny + nz * nz).sqrt().clamp_min(1e-4)
+    # Surfaces seen from inside turn their other side.
+    flip = torch.where(nz < -0.2 * length, -1.0, 1.0) / length
+    nx, ny, nz = nx * flip, ny * flip, (nz * flip).clamp_min(0)
+    lx, ly, lz = (v[owner] for v in (light.x, light.y, light.z))
+    facing = nx * lx + ny * ly + nz * lz
+    # Light strays in skin: the terminator is soft, and softest for red.
+    skin = coat.skin.clamp(0, 1)
+    wrap = torch.stack([0.10 + 0.30 * skin, 0.10 + 0.16 * skin, 0.10 + 0.10 * skin])
+    lambert = ((facing + wrap) / (1 + wrap)).clamp(0, 1)
+    lambert = lambert * (0.55 + 0.45 * lambert)
+    sky = 0.5 - 0.5 * ny
+    open_ = coat.open
+    key, fill = light.key.T[:, owner], light.fill.T[:, owner]
+    lit = key * lambert * (0.45 + 0.55 * open_) + fill * (0.58 + 0.42 * sky) * open_
+    # Where it is dark, skin is red.
+    bleed = torch.tensor((0.06, 0.005, 0.0), device=nx.device)[:, None] * skin * (1 - lambert[0]) * open_
+    half_z = lz + 1
+    half = ((nx * lx + ny * ly + nz * half_z) / (2 + 2 * lz).sqrt()).clamp(0, 1)
+    broad = half
+    for _ in range(4):
+        broad = broad * broad
+    sharp = broad * broad
+    sharp = sharp * sharp
+    gloss = coat.gloss * (0.55 * broad + 0.65 * sharp) * (0.4 + 0.6 * open_)
+    grazing = (1 - nz).clamp(0, 1)
+    grazing = grazing * grazing * grazing
+    rim = grazing * (nx * light.side[owner] * 0.8 - ny * 0.5 + 0.1).clamp(0, 1) * (0.35 + 0.65 * open_)
+    # Eyes: a shadow of the lid above, two reflections of the lamp.
+    eye = (coat.skin < 0).float()
+    lid = 1 - 0.42 * eye * ((-ny - 0.02) / 0.42).clamp(0, 1)
+    seen = coat.colour * (lit * lid + bleed) + light.rim.T[:, owner] * rim * (1 - eye) * 0.55 + key * gloss * 0.55
+    glint = _glint(nx, ny, lx * 0.42, ly * 0.42, 0.115) + 0.35 * _glint(nx, ny, lx * -0.38, 0.26, 0.07)
+    seen = seen + (1 - seen) * (eye * glint).clamp(0, 1)
+    # A film's shoulder: bright parts keep their colour.
+    return (seen * (1.20 - 0.20 * seen.clamp(0, 1.3))).clamp(0, 1)
+
+
+def _glint(nx: Tensor, ny: Tensor, x: Tensor, y: Tensor | float, radius: float) -> Tensor:
+    dx, dy = nx - x, ny - y
+    return ((1 - (dx * dx + dy * dy) / (radius * radius)) * 2.5).clamp(0, 1)
