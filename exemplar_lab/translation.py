@@ -85,8 +85,8 @@ class Truth(_Tensors):
     exemplar_uv: Float[Tensor, "b 2 h w"] | None = None
     target_keypoints: Float[Tensor, "b p 2"] | None = None
     exemplar_keypoints: Float[Tensor, "b p 2"] | None = None
-    target_style: Float[Tensor, "b s"] | None = None
-    exemplar_style: Float[Tensor, "b s"] | None = None
+    target_style: Float[Tensor, "b t"] | None = None
+    exemplar_style: Float[Tensor, "b t"] | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def clouds(
 
 
 def noise_map(
-    seed: Int[Tensor, " b"], size: int, across: float, down: float, salt: int = 0, start: float = 0.0
+    seed: Int[Tensor, " b"], size: int, across: float | int, down: float | int, salt: int = 0, start: float = 0.0
 ) -> Float[Tensor, "b 1 h w"]:
     """`noise` at (across · x + start, down · y) for the pixel centres (x, y) of a picture: the same values for a tenth
     of the work, because lattice values are drawn once each."""
@@ -64,7 +64,9 @@ def noise_map(
     return torch.add(upper, (wide.index_select(1, row + 1) - upper) * v[:, None])[:, None]
 
 
-def clouds_map(seed: Int[Tensor, " b"], size: int, across: float, down: float, octaves: int = 3) -> Float[Tensor, "b 1 h w"]:
+def clouds_map(
+    seed: Int[Tensor, " b"], size: int, across: float | int, down: float | int, octaves: int = 3
+) -> Float[Tensor, "b 1 h w"]:
     """`clouds` at (across · x, down · y) for the pixel centres of a picture, in sides."""
     total, weight, sum_ = 0.0, 1.0, 0.0
     for octave in range(octaves):

@@ -5,6 +5,7 @@ layers below. So the order of strokes is that of their layers, and each layer is
 Lengths are fractions of the image side.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.paint_noise import hashed, noise
+from exemplar_lab.data.synth.paint_noise import hashed, noise, noise_map
 
 
 class Level(NamedTuple):
@@ -50,8 +51,11 @@ class Painted(NamedTuple):
 
 
 def pooled(image: Float[Tensor, "b c h w"], cells: int) -> Float[Tensor, "b c n n"]:
-    """The means over cells × cells squares, whatever the size of the image."""
-    return F.adaptive_avg_pool2d(image, cells)
+    """The means over cells × cells squares; a smaller image stays as it is."""
+    size = image.shape[-1]
+    if size <= cells:
+        return image
+    return F.adaptive_avg_pool2d(image, cells) if size % cells else F.avg_pool2d(image, size // cells)
 
 
 def smooth(value: Float[Tensor, "b c h w"], times: int) -> Float[Tensor, "b c h w"]:
@@ -72,7 +76,7 @@ def directions(image: Float[Tensor, "b 3 h w"], seed: Int[Tensor, " b"], cells: 
     down = small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1]
     product = torch.stack([across * across - down * down, across * down * 2], dim=2)
     product = smooth(product[:, 0] + product[:, 1] + product[:, 2], 5)
-    at = (torch.arange(cells, device=image.device) + 0.5) / cells * 2.2
+    at = (torch.arange(product.shape[-1], device=image.device) + 0.5) / product.shape[-1] * 2.2
     seed = seed[:, None, None]
     currents = torch.stack([noise(seed, at[None, None, :], at[None, :, None], salt) - 0.5 for salt in (31, 32)], dim=1)
     lead = currents * 0.004 - product
@@ -92,41 +96,37 @@ def lay(
     seed: Int[Tensor, " b"],
 ) -> Painted:
     """Strokes of one level on what is painted so far, in the colours of `picture`."""
-    size = picture.shape[-1]
+    samples, size, device = len(seed), picture.shape[-1], seed.device
     side = max(2, -(-size // level.blocks))
     count = -(-size // side) + 1
-    stroke = _strokes(painted, picture, lead, level, brush, seed, count, side)
-
-    # Each block row and column of the canvas becomes an axis of its own; numbers of strokes are spread over their blocks.
     whole = (count + 1) * side
     room = (side, whole - side - size) * 2
-    canvas = F.pad(painted.canvas, room)
-    traces = F.pad(painted.trace, room)
-    at = (torch.arange(side, device=seed.device) + 0.5) / side
-    rough = _roughness(side * count, size, level.blocks, seed.device).unflatten(2, (count, side)).unflatten(1, (count, side))
+    canvas = F.pad(torch.cat([painted.canvas, painted.trace[:, None]], dim=1), room).movedim(1, 0).flatten(1)
+    at = torch.arange(side, device=device)
+    inner = (at[:, None] * whole + at).flatten()
+    down, across = ((v + 0.5)[:, None] / side for v in (at.repeat_interleave(side), at.repeat(side)))
+    rough = _roughness(side, level.blocks, device)
 
-    def spread(value: Tensor) -> Tensor:
-        return value[..., :, None, :, None]
-
-    for layer, (shift_x, shift_y) in enumerate(_shifts(level.layers, side)):
-        x, y, cos, sin, length, width, opacity, number, *colour = (v[:, layer] for v in stroke)
-        x, y = at - x[..., None], at[:, None] - y[:, :, None, :]  # b gh gw s, b gh s gw
-        x, y = x[:, :, None], y[..., None]
-        cos, sin, length, width = (spread(v) for v in (cos, sin, length, width))
-        along, across = x * cos + y * sin, y * cos - x * sin
+    for layer in _strokes(painted, picture, lead, level, brush, seed, count, side):
+        corner, (x, y, cos, sin, length, width, opacity, number, *colour) = layer
+        right, below = across - x, down - y
+        along, off = right * cos + below * sin, below * cos - right * sin
         # Bristles end where they end: the tips are frayed by a fine noise.
         beyond = along.abs_().add_(rough).sub_(length - width).clamp_min_(0)
-        distance = beyond.mul_(beyond).add_(across * across).sqrt_()
-        cover = (width - distance).mul_(side / brush.edge).add_(0.5).clamp_(0, 1).mul_(spread(opacity))
-        window = (slice(shift_y, shift_y + count * side), slice(shift_x, shift_x + count * side))
-        view = canvas[..., window[0], window[1]].unflatten(3, (count, side)).unflatten(2, (count, side))
-        paint = torch.stack([spread(v) for v in colour], dim=1)
-        view.add_((paint - view).mul_(cover[:, None]))
-        trace = traces[..., window[0], window[1]].unflatten(2, (count, side)).unflatten(1, (count, side))
-        mark = across.mul_(0.5 / width).add_(spread(number) + 0.5)
-        trace.copy_(torch.where(cover > 0.5, mark, trace))
-    inner = slice(side, side + size)
-    return Painted(canvas[..., inner, inner].contiguous(), traces[..., inner, inner].contiguous())
+        distance = beyond.mul_(beyond).add_(off * off).sqrt_()
+        cover = (width - distance).mul_(side / brush.edge).add_(0.5).clamp_(0, 1).mul_(opacity)
+        # No two strokes of a layer share a pixel: those they cover are read, mixed and written back all at once.
+        pixel, which = (cover > 0).nonzero(as_tuple=True)
+        index = inner.index_select(0, pixel) + corner.index_select(0, which)
+        hit = pixel * len(corner) + which
+        mark = off.mul_(0.5 / width).add_(number + 0.5)
+        share, mark = (v.flatten().index_select(0, hit) for v in (cover, mark))
+        under = canvas.index_select(1, index)
+        under[:3] += (torch.stack(colour).index_select(1, which) - under[:3]).mul_(share)
+        under[3] = torch.where(share > 0.5, mark, under[3])
+        canvas.index_copy_(1, index, under)
+    canvas = canvas.unflatten(1, (samples, whole, whole))[..., side : side + size, side : side + size].movedim(0, 1)
+    return Painted(canvas[:, :3].contiguous(), canvas[:, 3].contiguous())
 
 
 def bristles(painted: Painted, seed: Int[Tensor, " b"], relief: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
@@ -157,35 +157,16 @@ def bristles(painted: Painted, seed: Int[Tensor, " b"], relief: Float[Tensor, " 
 
 def _strokes(
     painted: Painted, picture: Tensor, lead: Tensor, level: Level, brush: Brush, seed: Tensor, count: int, side: int
-) -> list[Float[Tensor, "b l gh gw"]]:
-    """x, y, cosine, sine, half length, half width, opacity, number, red, green, blue; lengths in blocks."""
-    size, device = picture.shape[-1], seed.device
-    steps = torch.arange(count, device=device, dtype=torch.int32)
-    layers = torch.arange(level.layers, device=device, dtype=torch.int32)[:, None, None]
-    seed = seed[:, None, None, None] + layers * 7919
-
-    def random(salt: int) -> Float[Tensor, "b l gh gw"]:
-        return hashed(seed, steps, steps[:, None], salt + 100 * level.blocks)
-
-    length = (0.30 + 0.12 * random(1)) * brush.length[:, None, None, None]
-    width = (0.085 + 0.035 * random(2)) * brush.width[:, None, None, None]
-    length = torch.maximum(length, width * 1.3).clamp_max(0.47)
-    x, y = (length + (1 - 2 * length) * random(salt) for salt in (3, 4))
+) -> Iterator[tuple[Int[Tensor, " n"], Float[Tensor, "11 n"]]]:
+    """The strokes of each layer: the pixel where the block of each begins, and x, y, cosine, sine, half length, half width,
+    opacity, number, red, green, blue; lengths in blocks. Strokes that the picture does not need are left out."""
+    samples, size, device = len(seed), picture.shape[-1], seed.device
     shifts = torch.tensor(_shifts(level.layers, side), device=device)
-    image_x, image_y = (
-        (of[None, None] * side + at * side + shifts[None, :, axis, None, None] - side) / size
-        for axis, (of, at) in enumerate(((steps[None, :], x), (steps[:, None], y)))
-    )
-    colour = _read(pooled(picture, level.detail), image_x, image_y)
-    turn = _read(lead, image_x, image_y)
-    wobble = brush.jitter[:, None, None, None]
-    double = torch.stack([turn[:, axis] + (random(5 + axis) - 0.5) * 1.6 * wobble for axis in (0, 1)], dim=1)
-    double = double / (double * double).sum(1, keepdim=True).sqrt().clamp_min(1e-6)
-    cos = ((1 + double[:, 0]) * 0.5).clamp_min(0).sqrt()
-    sin = ((1 - double[:, 0]) * 0.5).clamp_min(0).sqrt()
-    sin = torch.where(double[:, 1] < 0, -sin, sin)
-
-    opacity = brush.opacity[:, None, None, None].expand_as(x)
+    shape = (level.layers, samples, count, count)
+    place = torch.arange(level.layers * samples * count * count, device=device)
+    opacity = brush.opacity[None, :, None, None].expand(shape).flatten()
+    stroke = _Blocks(place, *shape[1:], seed)
+    image_x, image_y = _in_image(stroke, brush, level, shifts, side, size)[:2]
     if level.error > 0:
         # Where the canvas is wrong by more than jitter made it, and where the picture has details of this size.
         wrong = pooled((picture - painted.canvas).abs().sum(1, keepdim=True), 2 * level.blocks)
@@ -193,12 +174,55 @@ def _strokes(
         fine = pooled((small - smooth(small, 4)).abs().sum(1, keepdim=True), 2 * level.blocks)
         wrong = torch.maximum(wrong - 0.25 * brush.jitter[:, None, None, None], fine * 1.3)
         wrong = torch.maximum(wrong, smooth(wrong, 1))
-        opacity = opacity * ((_read(wrong, image_x, image_y)[:, 0] / level.error - 0.8) * 4).clamp(0, 1)
+        opacity = opacity * ((_read(wrong, stroke.sample, image_x, image_y)[0] / level.error - 0.8) * 4).clamp(0, 1)
+        needed = (opacity > 0).nonzero().flatten()
+        place, opacity = place[needed], opacity[needed]
+        stroke = _Blocks(place, *shape[1:], seed)
+    image_x, image_y, x, y, length, width = _in_image(stroke, brush, level, shifts, side, size)
+
+    wobble = brush.jitter[stroke.sample]
+    turn = _read(lead, stroke.sample, image_x, image_y)
+    double = torch.stack([turn[axis] + (stroke.random(5 + axis, level) - 0.5) * 1.6 * wobble for axis in (0, 1)])
+    double = double / (double[0] * double[0] + double[1] * double[1]).sqrt().clamp_min(1e-6)
+    cos, sin = (((1 + sign * double[0]) * 0.5).clamp_min(0).sqrt() for sign in (1, -1))
+    sin = torch.where(double[1] < 0, -sin, sin)
     # Lighter or darker, warmer or cooler: a painter never mixes the same colour twice.
-    light = 1 + (random(7) - 0.5) * 0.34 * wobble
-    tint = [(random(8 + channel) - 0.5) * 0.12 * wobble for channel in range(3)]
-    channels = [(colour[:, channel] * light + tint[channel]).clamp(0, 1) for channel in range(3)]
-    return [x, y, cos, sin, length, width, opacity, 1 + (random(12) * 2000).floor(), *channels]
+    colour = _read(pooled(picture, level.detail), stroke.sample, image_x, image_y)
+    light = 1 + (stroke.random(7, level) - 0.5) * 0.34 * wobble
+    tint = [(stroke.random(8 + channel, level) - 0.5) * 0.12 * wobble for channel in range(3)]
+    mixed = [(colour[channel] * light + tint[channel]).clamp(0, 1) for channel in range(3)]
+    number = 1 + (stroke.random(12, level) * 2000).floor()
+    numbers = torch.stack([x, y, cos, sin, length, width, opacity, number, *mixed])
+
+    whole = (count + 1) * side
+    row, column = (of * side + shifts[stroke.layer, axis] for of, axis in ((stroke.row, 1), (stroke.column, 0)))
+    corner = stroke.sample * whole * whole + row * whole + column
+    per_layer = torch.bincount(stroke.layer, minlength=level.layers).tolist()
+    yield from zip(corner.split(per_layer), numbers.split(per_layer, dim=1), strict=True)
+
+
+class _Blocks:
+    """Which blocks are meant: `place` counts through layers, samples, rows and columns."""
+
+    def __init__(self, place: Tensor, samples: int, rows: int, columns: int, seed: Tensor):
+        self.column, self.row = place % columns, place.div(columns, rounding_mode="floor") % rows
+        self.sample = place.div(rows * columns, rounding_mode="floor") % samples
+        self.layer = place.div(rows * columns * samples, rounding_mode="floor")
+        self._hash = seed[self.sample] + self.layer.int() * 7919, self.column.int(), self.row.int()
+
+    def random(self, salt: int, level: Level) -> Float[Tensor, " n"]:
+        return hashed(*self._hash, salt + 100 * level.blocks)
+
+
+def _in_image(stroke: "_Blocks", brush: Brush, level: Level, shifts: Tensor, side: int, size: int) -> tuple[Tensor, ...]:
+    """x and y in the image (in sides) and in the block (in blocks), half length and half width (in blocks)."""
+    length = (0.30 + 0.12 * stroke.random(1, level)) * brush.length[stroke.sample]
+    width = (0.085 + 0.035 * stroke.random(2, level)) * brush.width[stroke.sample]
+    length = torch.maximum(length, width * 1.3).clamp_max(0.47)
+    x, y = (length + (1 - 2 * length) * stroke.random(salt, level) for salt in (3, 4))
+    image_x = ((stroke.column + x) * side + shifts[stroke.layer, 0] - side) / size
+    image_y = ((stroke.row + y) * side + shifts[stroke.layer, 1] - side) / size
+    return image_x, image_y, x, y, length, width
 
 
 def _shifts(layers: int, side: int) -> list[tuple[int, int]]:
@@ -207,25 +231,21 @@ def _shifts(layers: int, side: int) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=16)
-def _roughness(length: int, size: int, salt: int, device) -> Float[Tensor, "1 n n"]:
-    """Fine noise for the tips of strokes; the same on every canvas."""
-    at = (torch.arange(length, device=device) + 0.5) / size * 110
-    return 0.10 * noise(torch.zeros(1, 1, 1, dtype=torch.int32, device=device), at[None, None, :], at[None, :, None], salt)
+def _roughness(side: int, salt: int, device: torch.device) -> Float[Tensor, "n 1"]:
+    """Fine noise for the tips of strokes, over a block; strokes lie in it everywhere and turn every way."""
+    return 0.10 * noise_map(torch.zeros(1, dtype=torch.int32, device=device), side, 110 / salt, 110 / salt, salt).reshape(-1, 1)
 
 
-def _read(picture: Float[Tensor, "b c n m"], x: Float[Tensor, "b l gh gw"], y: Float[Tensor, "b l gh gw"]) -> Tensor:
+def _read(
+    picture: Float[Tensor, "b c n m"], sample: Int[Tensor, " k"], x: Float[Tensor, " k"], y: Float[Tensor, " k"]
+) -> Float[Tensor, "c k"]:
     """Bilinear, from points in sides; beyond the border the border repeats. Gathered, so that every batch rounds alike."""
     height, width = picture.shape[-2:]
     x, y = (x * width - 0.5).clamp(0, width - 1), (y * height - 0.5).clamp(0, height - 1)
-    left, top = x.floor().clamp(max=max(width - 2, 0)), y.floor().clamp(max=max(height - 2, 0))
-    u, v = (x - left)[:, None], (y - top)[:, None]
-    flat = picture.flatten(2)
-    first = (top * width + left).long().flatten(1)
-
-    def corner(step: int) -> Tensor:
-        index = (first + step).clamp_max(flat.shape[2] - 1)
-        return flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1)).unflatten(2, x.shape[1:])
-
-    a, b, c, d = (corner(step) for step in (0, 1, width, width + 1))
+    left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
+    u, v = x - left, y - top
+    flat = picture.movedim(1, 0).flatten(1)
+    first = (top * width + left).long() + sample * (height * width)
+    a, b, c, d = (flat.index_select(1, first + step) for step in (0, 1, width, width + 1))
     upper, lower = a + (b - a) * u, c + (d - c) * u
     return upper + (lower - upper) * v

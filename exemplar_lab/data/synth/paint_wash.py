@@ -48,7 +48,7 @@ def ink(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, " b"]) -
     free = _of(style.jitter)
     flat = kuwahara(wobbled(image, seed, 0.006 + 0.012 * free), max(1, round(size / 110)))
     grey = luminance(flat)
-    low, high = _levels(grey, 0.04), _levels(grey, 0.80)
+    low, high = _levels(grey, 0.04), _levels(grey, 0.90)
     dark = ((high - grey) / (high - low).clamp_min(0.25)).clamp(-0.2, 1.1)
     run = clouds_map(seed, size, 7, 7, 3)
     dark = dark + (run - 0.5) * (0.12 + 0.16 * free)
@@ -113,6 +113,7 @@ def watercolour(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, 
     flat = kuwahara(wobbled(image, seed, 0.003 + 0.009 * free), max(1, round(size / 100)))
     flat = smooth(flat, 2) if size >= 128 else flat
     colour = graded(flat, style)
+    colour = colour + (1 - colour) * 0.15
     blot = clouds_map(seed + 1, size, 4.5, 4.5, 4)
     level = luminance(colour) + (blot - 0.5) * 0.22 * free
     steps = level * 5

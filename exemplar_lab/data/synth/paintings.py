@@ -1,10 +1,12 @@
 """The procedural world, fourth task: from photograph to painting, with the exact truth of whatever is painted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,8 +24,8 @@ VERSION = 1
 
 CONTENTS = ("scenes", "people", "faces")
 
-_OIL = (Level(5, 7, 0.0, 20), Level(11, 7, 0.11, 44), Level(24, 6, 0.13, 96), Level(48, 6, 0.13, 192))
-_PASTEL = (Level(7, 6, 0.0, 28), Level(15, 6, 0.08, 60), Level(32, 6, 0.12, 128), Level(52, 5, 0.15, 192))
+_OIL = (Level(5, 7, 0.0, 16), Level(11, 6, 0.11, 64), Level(24, 6, 0.13, 128), Level(48, 5, 0.13, 256))
+_PASTEL = (Level(7, 6, 0.0, 32), Level(15, 5, 0.08, 64), Level(32, 5, 0.12, 128), Level(52, 4, 0.15, 256))
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _oil(image: Tensor, style: Style, key: Tensor) -> Tensor:
     ground = smooth(picture, max(1, round(picture.shape[-1] / 16)))
     painted = begin(ground * 0.75 + toned[..., None, None] * 0.25)
     brush = Brush(style.length, style.width, style.jitter, 1.2, torch.full_like(style.length, 0.96))
-    for level in _OIL:
+    for level in _that_show(_OIL, image):
         painted = lay(painted, picture, lead, level, brush, seed)
     return bristles(painted, seed, style.paper)
 
@@ -133,17 +135,48 @@ def _pastel(image: Tensor, style: Style, key: Tensor) -> Tensor:
     ground = (tint[..., None, None] * 0.8 + smooth(picture, 2) * 0.2).clamp(0, 1)
     brush = Brush(style.length * 1.05, style.width * 0.62, style.jitter, 2.0, torch.full_like(style.length, 0.85))
     painted = begin(ground)
-    for level in _PASTEL:
+    for level in _that_show(_PASTEL, image):
         painted = lay(painted, picture, lead, level, brush, seed)
     tooth = paint_wash.tooth_of(image.shape[-1], image.device)
     skipped = ((tooth - 0.48) * 3.5).clamp(0, 1) * (0.25 + 0.35 * style.paper[:, None, None, None])
     return painted.canvas + (ground - painted.canvas) * skipped
 
 
+def _that_show(levels: tuple[Level, ...], image: Tensor) -> tuple[Level, ...]:
+    """The levels whose strokes are at least half a pixel wide."""
+    return tuple(level for level in levels if image.shape[-1] >= 2.5 * level.blocks)
+
+
+def _enlarged(painter: Callable[[Tensor, Style, Tensor], Tensor]) -> Callable[[Tensor, Style, Tensor], Tensor]:
+    """A painter of small pictures on a larger sheet: lines and borders are thinner than their pixels."""
+
+    def enlarged(image: Tensor, style: Style, key: Tensor) -> Tensor:
+        times = -(-_SHEET // image.shape[-1])
+        if times == 1:
+            return painter(image, style, key)
+        large = _enlarge(_enlarge(image, times, 2), times, 3)
+        return F.avg_pool2d(painter(large, style, key), times)
+
+    return enlarged
+
+
+def _enlarge(image: Float[Tensor, "b 3 h w"], times: int, dim: int) -> Float[Tensor, "b 3 hn wn"]:
+    """Linear along one axis. torch.nn.functional.interpolate rounds differently on another number of threads."""
+    count = image.shape[dim]
+    at = ((torch.arange(count * times, device=image.device) + 0.5) / times - 0.5).clamp(0, count - 1)
+    before = at.floor().clamp(max=count - 2)
+    share = (at - before).unsqueeze(1) if dim == 2 else at - before
+    first, second = (image.index_select(dim, before.long() + step) for step in (0, 1))
+    return first + (second - first) * share
+
+
+_SHEET = 128
+"""Washes are painted on sheets of at least so many pixels a side."""
+
 _PAINTERS = {
     "oil": _oil,
-    "ink": paint_wash.ink,
-    "ukiyo-e": paint_wash.woodblock,
-    "watercolour": paint_wash.watercolour,
+    "ink": _enlarged(paint_wash.ink),
+    "ukiyo-e": _enlarged(paint_wash.woodblock),
+    "watercolour": _enlarged(paint_wash.watercolour),
     "pastel": _pastel,
 }
