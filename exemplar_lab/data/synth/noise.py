@@ -80,17 +80,18 @@ def level_of(texels: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
     return (texels.double().clamp_min(1).log2() * 2).round().long().clamp(0, len(SIDES) - 1)
 
 
-def noise(u: Float[Tensor, " n"], v: Float[Tensor, " n"], level: Int[Tensor, " n"]) -> Float[Tensor, "4 n"]:
-    """The four channels at (u, v), in periods of the tile, read bilinearly at `level` (see `level_of`)."""
+def noise(u: Float[Tensor, "..."], v: Float[Tensor, "..."], level: Int[Tensor, "..."]) -> Float[Tensor, "4 ..."]:
+    """The four channels at (u, v), in periods of the tile, read bilinearly at `level` (see `level_of`); shapes broadcast."""
     table, sides, starts = _atlas(str(u.device))
     side = sides[level]
     x, y = (u - u.floor()) * side, (v - v.floor()) * side
     left, top = x.floor(), y.floor()
-    x, y = (x - left)[:, None], (y - top)[:, None]
-    first = starts[level] + (top.long() * (side + 1) + left.long())
-    upper = _between(table, first, x)
-    lower = _between(table, first + side + 1, x)
-    return (upper + (lower - upper) * y).T.contiguous()
+    first = (starts[level] + top.long() * (side + 1)) + left.long()
+    shape = first.shape
+    x, y = ((of - of_floor).expand(shape).reshape(-1, 1) for of, of_floor in ((x, left), (y, top)))
+    lower = (first + (side + 1)).flatten()
+    upper = _between(table, first.flatten(), x)
+    return (upper + (_between(table, lower, x) - upper) * y).T.contiguous().unflatten(1, shape)
 
 
 def _between(table: Tensor, first: Tensor, share: Tensor) -> Tensor:
@@ -136,15 +137,16 @@ def _ridges(device: str) -> Tensor:
     return torch.from_numpy(numpy.round(numpy.concatenate(rows) * 65536) / 65536).float().to(device)
 
 
-def ridge(which: Int[Tensor, " n"], at: Float[Tensor, " n"], scale: Float[Tensor, " n"]) -> Float[Tensor, "2 n"]:
-    """Height and slope of the ridge lines `which` at `at`, in periods, blurred by 2^(scale/2) nodes; between scales linear."""
+def ridge(which: Int[Tensor, "..."], at: Float[Tensor, "..."], scale: Float[Tensor, "..."]) -> Float[Tensor, "2 ..."]:
+    """Height and slope of the ridge lines `which` at `at`, in periods, blurred by 2^(scale/2) nodes, linear between; shapes
+    broadcast."""
     table = _ridges(str(at.device))
     scale = scale.clamp(0, SCALES - 1.001)
     whole = scale.floor()
     x = (at - at.floor()) * NODES
     left = x.floor()
     first = (which * SCALES + whole.long()) * (NODES + 1) + left.long().clamp(0, NODES - 1)
-    x, share = (x - left)[:, None], (scale - whole)[:, None]
+    shape, first = first.shape, first.flatten()
+    x, share = ((of - of_floor).expand(shape).reshape(-1, 1) for of, of_floor in ((x, left), (scale, whole)))
     sharp = _between(table, first, x)
-    soft = _between(table, first + NODES + 1, x)
-    return (sharp + (soft - sharp) * share).T.contiguous()
+    return (sharp + (_between(table, first + (NODES + 1), x) - sharp) * share).T.contiguous().unflatten(1, shape)

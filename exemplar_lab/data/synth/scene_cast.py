@@ -9,7 +9,7 @@ from torch import Tensor
 from exemplar_lab.data.synth.noise import NODES, level_of, noise, ridge
 from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, GROUND, RIDGES, SKY, Camera, World
 from exemplar_lab.data.synth.scene_materials import CLASSES
-from exemplar_lab.data.synth.scene_sprites import BASE, sprite
+from exemplar_lab.data.synth.scene_sprites import BASE, extents, sprite
 from exemplar_lab.data.synth.scene_sprites import level_of as sprite_level_of
 
 _C = {name: number for number, name in enumerate(CLASSES)}
@@ -25,7 +25,8 @@ class View(NamedTuple):
 
     row_*: per row, the depth of the ground from the world's origin, its logarithm and its distance from the camera, (n, h).
     row_texels: how many texels of the ground's noise a pixel of the row covers. ridge_*: place of X = 0, scale, row of the foot, blur, (n, 4).
-    box_*: left, top and side of each thing's square, and the level of its sprite, (n, things).
+    box_*: left, top and side of each thing's square, and the level of its sprite, (n, things). cut: left, top, width and height
+    of the part of the square that is drawn on, (n, things, 4).
     """
 
     axis: Tensor
@@ -43,6 +44,7 @@ class View(NamedTuple):
     box_top: Tensor
     box_side: Tensor
     box_level: Tensor
+    cut: Tensor
     camera: Camera
 
 
@@ -85,13 +87,22 @@ def look(world: World, camera: Camera, size: int) -> View:
         torch.maximum(across, down * 0.7).float(),
         *(v.float() for v in (*upright, left, top, side)),
         sprite_level_of(side * size),
+        _cut(world, left.float(), top.float(), side.float()),
         camera,
     )
 
 
-def boxes(left: Float[Tensor, "n k"], top: Float[Tensor, "n k"], wide: Float[Tensor, "n k"], tall: Float[Tensor, "n k"], size: int) -> Fragments:
-    """The pixels of n · k upright boxes, clipped to the pictures, the first box of every picture first."""
-    samples, many = left.shape
+def _cut(world: World, left: Tensor, top: Tensor, side: Tensor) -> Tensor:
+    extent = extents(str(left.device))[world.thing_sprite]
+    flipped = torch.stack([1 - extent[..., 2], extent[..., 1], 1 - extent[..., 0], extent[..., 3]], dim=-1)
+    extent = torch.where(world.thing_flip[..., None] > 0, flipped, extent) * side[..., None]
+    return torch.stack([left + extent[..., 0], top + extent[..., 1], extent[..., 2] - extent[..., 0], extent[..., 3] - extent[..., 1]], -1)
+
+
+def boxes(box: Float[Tensor, "n k 4"], frame: Float[Tensor, "n k 4"], size: int) -> Fragments:
+    """The pixels of n · k upright boxes (left, top, width, height), clipped to the pictures, the first box of every picture
+    first. (u, v) are fractions of `frame`."""
+    samples, many = box.shape[:2]
     margin = 0.5 / size
 
     def pixels(start, length):
@@ -99,35 +110,54 @@ def boxes(left: Float[Tensor, "n k"], top: Float[Tensor, "n k"], wide: Float[Ten
         high = ((start + length + margin) * size).floor().clamp(0, size)
         return low.T.flatten(), torch.where(length > 0, high - low, torch.zeros_like(low)).clamp_min(0).T.flatten()
 
-    column, columns = pixels(left, wide)
-    row, rows = pixels(top, tall)
+    column, columns = pixels(box[..., 0], box[..., 2])
+    row, rows = pixels(box[..., 1], box[..., 3])
     columns, rows = columns.long(), rows.long()
     area = columns * rows
     ends = area.cumsum(0)
-    box = torch.repeat_interleave(torch.arange(len(area), device=left.device), area)
-    place = torch.arange(len(box), device=left.device) - (ends - area)[box]
-    down = place.div(columns[box].clamp_min(1), rounding_mode="floor")
-    x = place - down * columns[box] + column.long()[box]
-    y = down + row.long()[box]
-    number = box.div(samples, rounding_mode="floor")
-    picture = box - number * samples
-    owner = picture * many + number
-    u = ((x.float() + 0.5) / size - left.flatten()[owner]) / wide.flatten()[owner]
-    v = ((y.float() + 0.5) / size - top.flatten()[owner]) / tall.flatten()[owner]
-    return Fragments(owner, (picture * size + y) * size + x, u, v, ends.reshape(many, samples)[:, -1].tolist() if samples else [0] * many)
+    left, top, wide, tall = frame.transpose(0, 1).flatten(0, 1).unbind(-1)
+    # One row per line of a box first, then one per pixel: what a line shares is looked up once.
+    box_of_line = torch.repeat_interleave(torch.arange(len(area), device=box.device), rows * (columns > 0))
+    first_line = (rows * (columns > 0)).cumsum(0) - rows * (columns > 0)
+    y = torch.arange(len(box_of_line), device=box.device) - first_line[box_of_line] + row.long()[box_of_line]
+    number = box_of_line.div(samples, rounding_mode="floor")
+    picture = box_of_line - number * samples
+    v = ((y.float() + 0.5) / size - top[box_of_line]) / tall[box_of_line]
+    length = columns[box_of_line]
+    line_ends = length.cumsum(0)
+    start = (picture * size + y) * size + column.long()[box_of_line]
+    table = torch.stack([picture * many + number, start - (line_ends - length), line_ends - length], dim=1)
+    line = torch.repeat_interleave(torch.arange(len(length), device=box.device), length)
+    owner, shift, _ = table.index_select(0, line).unbind(1)
+    pixel = torch.arange(len(line), device=box.device) + shift
+    x = (pixel & (size - 1)) if size & (size - 1) == 0 else pixel % size
+    floats = torch.stack([v, left[box_of_line], wide[box_of_line]], dim=1).index_select(0, line)
+    u = ((x.float() + 0.5) / size - floats[:, 1]) / floats[:, 2]
+    last = ends.reshape(many, samples)[:, -1].tolist() if samples else [0] * many
+    return Fragments(owner, pixel, u, floats[:, 0].contiguous(), last)
 
 
-def outline(world: World, view: View, owner: Tensor, u: Tensor, v: Tensor) -> Float[Tensor, "8 n"]:
-    """The sprite's numbers at (u, v) of the squares `owner`, the distance turned into picture sides, mirrored where it is."""
-    flip = world.thing_flip.flatten()[owner]
-    found = sprite(world.thing_sprite.flatten()[owner], view.box_level.flatten()[owner], u + flip * (1 - 2 * u), v)
-    found[0] = torch.where((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1), found[0] * view.box_side.flatten()[owner], -1.0)
-    found[2] = found[2] * (1 - 2 * flip)
+def square(view: View) -> Float[Tensor, "n k 4"]:
+    """The squares of the things as boxes."""
+    return torch.stack([view.box_left, view.box_top, view.box_side, view.box_side], dim=-1)
+
+
+def outline(world: World, view: View, owner: Tensor, u: Tensor, v: Tensor, only: bool = False) -> Float[Tensor, "c n"]:
+    """The sprite's numbers at (u, v) of the squares `owner`, the distance turned into picture sides, mirrored where it is. only:
+    the distance alone."""
+    whole = torch.stack([world.thing_sprite, view.box_level], dim=-1).flatten(0, 1).index_select(0, owner)
+    parts = torch.stack([world.thing_flip, view.box_side], dim=-1).flatten(0, 1).index_select(0, owner)
+    flip, side = parts[:, 0], parts[:, 1]
+    found = sprite(whole[:, 0], whole[:, 1], u + flip * (1 - 2 * u), v, only)
+    inside = ((u - 0.5).abs() <= 0.5) & ((v - 0.5).abs() <= 0.5)
+    found[0] = torch.where(inside, found[0] * side, -1.0)
+    if not only:
+        found[2] = found[2] * (1 - 2 * flip)
     return found
 
 
-def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> Float[Tensor, " n"]:
-    """Height of ridge `number` of the pictures above its foot, at x; in picture sides."""
+def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> Float[Tensor, "..."]:
+    """Height of ridge `number` of the pictures above its foot, at x; in picture sides. Shapes broadcast."""
     scale = view.ridge_scale[:, number]
     at = (x - view.ridge_origin[picture, number]) / (scale * world.ridge_period[:, number])[picture]
     line = ridge(world.ridge_line[picture, number], at + world.ridge_start[picture, number], view.ridge_blur[picture, number])[0]
@@ -137,37 +167,45 @@ def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> 
 
 def ground(
     world: World, picture: Tensor, x: Tensor, depth: Tensor, log: Tensor, pixels: Tensor, level: Tensor
-) -> tuple[Float[Tensor, "5 n"], Float[Tensor, "4 n"]]:
-    """How much a point of the plain is covered by dirt, sand, sea and river, and how near the shore or bank it is (> 0 on land,
-    in pixels); and the patch noise there. `pixels`: how many a unit of X is wide."""
+) -> tuple[Float[Tensor, "5 ..."], Float[Tensor, "4 ..."]]:
+    """How much a point of the plain is covered by dirt, sand, sea and river, and how near the shore or bank it is (> 0 in the
+    water, in pixels); and the patch noise there. `pixels`: how many a unit of X is wide. Shapes broadcast to that of x."""
     seed = world.seed[picture]
-    texture = noise(x / PATCH[0] + seed[:, 0], log / PATCH[1] + seed[:, 1], level)
-    wave = ridge(world.ridge_line[picture, 2], x * 0.011 + seed[:, 1], torch.full_like(x, 2.0))[0]
-    sandy, beach = world.sandy[picture], world.beach[picture]
-    # Along the view a step of log depth is depth · focal · height / distance² high; `pixels` · height is close enough here.
-    shore = (log - world.shore[picture] - world.shore_tilt[picture] * x - world.shore_wave[picture] * (wave - 0.5)) * pixels
-    shore = torch.where(world.sea[picture] > 0, shore + 0.06 * pixels * texture[1], -1e6)
-    sand = torch.maximum((shore + beach * pixels) * (beach > 0) - 1e6 * (beach <= 0), 1e6 * (sandy - 0.5) * (1 - (world.land[picture] == 4).float()))
-    patch = torch.where(world.land[picture] == 4, texture[0] + 0.25, sand)
-    sand = torch.where(world.land[picture] == 4, patch * pixels * 0.5, sand)
+    texture = noise(x / PATCH[0] + seed[..., 0], log / PATCH[1] + seed[..., 1], level)
+    none = torch.full_like(x, -1e6)
+    shore = none
+    if bool((world.sea > 0).any()):
+        wave = ridge(world.ridge_line[picture, 2], x * 0.011 + seed[..., 1], torch.full_like(depth, 2.0))[0]
+        # Along the view a step of log depth is about `pixels` high: the eye is at height 1.
+        level_ = log - world.shore[picture] - world.shore_tilt[picture] * x - world.shore_wave[picture] * (wave - 0.5)
+        shore = torch.where(world.sea[picture] > 0, (level_ + 0.06 * texture[1]) * pixels, -1e6)
+    beach, dunes = world.beach[picture], world.land[picture] == 4
+    strip = torch.where(beach > 0, shore + beach * pixels, torch.where(world.sandy[picture] > 0, 1e6, -1e6))
+    strip = torch.where(world.sandy[picture] > 0, 1e6, strip)
+    sand = torch.where(dunes, (texture[0] + 0.25) * pixels * 0.5, strip)
     field = (texture[1] * 0.4 - texture[0] - 0.34) * pixels * 0.5
     dirt = torch.where(world.fields[picture] > 0, field, -1e6)
-    path = _along(world.bend[picture, 4:], x, depth, log, world.path[picture], pixels, texture)
-    river = _along(world.bend[picture, :4], x, depth, log, world.river[picture], pixels, texture)
-    cover = torch.stack([torch.maximum(dirt, path), sand, shore, river])
+    path = _along(world.bend[picture, 4:], x, depth, log, world.path, picture, pixels, texture)
+    river = _along(world.bend[picture, :4], x, depth, log, world.river, picture, pixels, texture)
+    cover = torch.stack([torch.maximum(dirt, path), sand.expand_as(x), shore.expand_as(x), river])
     bank = torch.maximum(shore, river)
     return torch.cat([(cover + 0.5).clamp(0, 1), bank[None]]), texture
 
 
-def _along(bend: Tensor, x: Tensor, depth: Tensor, log: Tensor, wide: Tensor, pixels: Tensor, texture: Tensor) -> Tensor:
+def _along(
+    bend: Tensor, x: Tensor, depth: Tensor, log: Tensor, wide: Tensor, picture: Tensor, pixels: Tensor, texture: Tensor
+) -> Tensor:
     """Distance in pixels to the bank of something winding, > 0 inside."""
-    middle = ridge(bend[:, 0].long(), log * 0.055 + bend[:, 1], torch.full_like(x, 6.0))[0]
-    middle = depth * (bend[:, 3] + bend[:, 2] * (middle - 0.5))
-    inside = (wide * (0.5 + 0.012 * depth) - (x - middle).abs() + 0.06 * texture[1]) * pixels * 0.8
+    if not bool((wide > 0).any()):
+        return torch.full_like(x, -1e6)
+    wide = wide[picture]
+    middle = ridge(bend[..., 0].long(), log * 0.055 + bend[..., 1], torch.full_like(log, 6.0))[0]
+    middle = depth * (bend[..., 3] + bend[..., 2] * (middle - 0.5))
+    inside = (wide * (0.5 + 0.012 * depth) - (x - middle).abs() + 0.06 * texture[1]) * (pixels * 0.8)
     return torch.where(wide > 0, inside, -1e6)
 
 
-def class_of_ground(cover: Float[Tensor, "5 n"]) -> Int[Tensor, " n"]:
+def class_of_ground(cover: Float[Tensor, "5 ..."]) -> Int[Tensor, "..."]:
     """Class of the topmost cover; grass where there is none."""
     found = torch.full_like(cover[0], _C["grass"], dtype=torch.long)
     for number, name in zip((1, 0, 2, 3), ("sand", "dirt", "sea", "river"), strict=True):
@@ -185,7 +223,7 @@ def settle(world: World) -> World:
         side = world.thing_square.flatten() * step
         cover, _ = ground(world, picture, x + side, z, z.double().log().float(), torch.full_like(x, 50.0), torch.zeros_like(picture))
         bad |= cover[2:4].amax(0) > 0
-        bad |= (world.path[picture] > 0) & (_along(world.bend[picture, 4:], x + side, z, z.double().log().float(), world.path[picture], torch.full_like(x, 50.0), cover * 0) > 0)
+        bad |= (world.path[picture] > 0) & (_along(world.bend[picture, 4:], x + side, z, z.double().log().float(), world.path, picture, torch.full_like(x, 50.0), cover * 0) > 0)
     bad &= (world.thing_foot.flatten() == 0)
     return world._replace(thing_on=world.thing_on * (~bad).float().unflatten(0, world.thing_on.shape))
 
@@ -201,25 +239,28 @@ def hidden(
         who = picture[at]
         covered[at] |= view.ridge_foot[who, number] - y[at] <= crest(world, view, number, who, x[at])
     # A coarse map of who might be where spares most points most questions.
-    tiles = 32
+    tiles, many = 32, view.box_side.shape[1]
     spots = torch.zeros(len(view.axis), tiles, tiles, dtype=torch.long, device=x.device)
     edge = torch.arange(tiles, device=x.device) / tiles
-    for number in range(view.box_side.shape[1]):
-        left, top, side = (v[:, number, None] for v in (view.box_left, view.box_top, view.box_side))
-        wide = (edge + 1 / tiles >= left) & (edge <= left + side) & (side > 0)
-        tall = (edge + 1 / tiles >= top) & (edge <= top + side)
+    for number in range(many):
+        left, top, across, down = view.cut[:, number, :, None].unbind(1)
+        wide = (edge + 1 / tiles >= left) & (edge <= left + across) & (across > 0)
+        tall = (edge + 1 / tiles >= top) & (edge <= top + down)
         spots |= (tall[:, :, None] & wide[:, None, :]).long() << number
-    tile = [(v * tiles).floor().clamp(0, tiles - 1).long() for v in (y, x)]
-    suspects = spots[picture, tile[0], tile[1]] & ~((torch.ones_like(layer) << (layer - FIRST_THING + 1).clamp_min(0)) - 1)
+    row, column = ((v * tiles).floor().clamp(0, tiles - 1).long() for v in (y, x))
+    suspects = spots.flatten()[(picture * tiles + row) * tiles + column]
+    suspects = suspects & ~((torch.ones_like(layer) << (layer - FIRST_THING + 1).clamp_min(0)) - 1)
     some = ((suspects != 0) & ~covered).nonzero().flatten()
-    picture, suspects, x, y = picture[some], suspects[some], x[some], y[some]
-    found = torch.zeros_like(suspects, dtype=torch.bool)
-    for number in range(view.box_side.shape[1]):
-        at = ((suspects >> number) & 1).nonzero().flatten()
-        owner = picture[at] * view.box_side.shape[1] + number
-        u, v = ((c[at] - start.flatten()[owner]) / view.box_side.flatten()[owner] for c, start in ((x, view.box_left), (y, view.box_top)))
-        found[at] |= outline(world, view, owner, u, v)[0] >= 0
-    covered[some] |= found
+    suspects, at, numbers = suspects[some], [], []
+    for number in range(many):
+        at.append(((suspects >> number) & 1).nonzero().flatten())
+        numbers.append(torch.full_like(at[-1], number))
+    at = some[torch.cat(at)]
+    owner = picture[at] * many + torch.cat(numbers)
+    frame = square(view).flatten(0, 1).index_select(0, owner)
+    u, v = (x[at] - frame[:, 0]) / frame[:, 2], (y[at] - frame[:, 1]) / frame[:, 3]
+    touched = (outline(world, view, owner, u, v, True)[0] >= 0).nonzero().flatten()
+    covered[at[touched]] = True
     return covered
 
 
@@ -235,7 +276,7 @@ def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[
         y = at[None, :, None]
         layer = torch.where((y <= foot) & (foot - y <= height), FIRST_RIDGE + number, layer)
     layer = layer.flatten()
-    parts = boxes(view.box_left, view.box_top, view.box_side, view.box_side, size)
+    parts = boxes(view.cut, square(view), size)
     found = outline(world, view, parts.owner, parts.u, parts.v)
     start = 0
     for number, end in enumerate(parts.ends):
@@ -245,3 +286,13 @@ def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[
         start = end
     picture = torch.arange(samples, device=at.device).repeat_interleave(size * size)
     return layer, picture, parts, found
+
+
+def classes_of_plain(world: World, view: View, size: int) -> Int[Tensor, " p"]:
+    """The class of sky or plain at each pixel, flat, as if nothing stood before them."""
+    at = (torch.arange(size, device=view.axis.device, dtype=torch.float32) + 0.5) / size
+    picture = torch.arange(len(view.axis), device=at.device)[:, None, None]
+    depth, log, step = (v[:, :, None] for v in (view.row_depth, view.row_log, view.row_scale))
+    right = view.camera.right.float()[picture] + (at - view.axis[picture]) * step
+    cover, _ = ground(world, picture, right, depth, log, size / step, level_of(view.row_texels)[:, :, None])
+    return torch.where(at[:, None] > view.horizon[picture], class_of_ground(cover), _C["sky"]).flatten()

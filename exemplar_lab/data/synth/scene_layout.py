@@ -233,6 +233,9 @@ def _things(key: Tensor, paint: Tensor, camera: Camera, split: str, dials: Dials
             foot = 1 + (camera.horizon[:, None] - up) * z / camera.focal[:, None] - square * 0.6
             sprite = FIRST["balloon"] + (uniform(fold(paint, kind), "variant", (count,)) * KINDS["balloon"]).long()
         hue = uniform(fold(paint if kind in ("house", "balloon") else own, "hue " + kind), "hue", (count, 3))
+        if kind == "balloon":
+            # Steps of the golden ratio keep the colours of neighbours apart.
+            hue[..., 0] = (hue[:, :1, 0] + number * 0.61803) % 1
         values = {
             "on": on.double(),
             "class": torch.full_like(number, _C[kind]),

@@ -50,9 +50,7 @@ def thing_colours(world: World, style: Float[Tensor, "n 9"]) -> Float[Tensor, "n
     roof = table(hue[..., 1], _ROOFS)
     window = torch.tensor([0.26, 0.34, 0.44], dtype=torch.float64, device=hue.device).expand_as(wall)
     door = table(hue[..., 2], ((0.36, 0.24, 0.18), (0.22, 0.36, 0.40), (0.50, 0.22, 0.18), (0.30, 0.34, 0.26)))
-    # Steps of the golden ratio keep the balloons of one picture apart.
-    wheel = (hue[:, :1, 0] + world.thing_name.double() * 0.61803) % 1
-    silk, second = table(wheel, _SILK), table(hue[..., 1], _SECOND)
+    silk, second = table(hue[..., 0], _SILK), table(hue[..., 1], _SECOND)
     basket = torch.tensor([0.46, 0.32, 0.19], dtype=torch.float64, device=hue.device).expand_as(wall)
     blossom = table(hue[..., 2], _BLOSSOMS)
     nut = trunk * 0.6

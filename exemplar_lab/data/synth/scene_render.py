@@ -58,7 +58,9 @@ def scenery(world: World, view: View, style: Float[Tensor, "n 9"], lamps: Lamps,
 
 
 def _of(value: Tensor, picture: Tensor) -> Tensor:
-    return value[picture] if value.ndim == 1 else value.T.index_select(1, picture)
+    """Numbers or colours of pictures for the points of `picture`, colours first."""
+    found = value.index_select(0, picture.flatten()).unflatten(0, picture.shape)
+    return found if value.ndim == 1 else found.movedim(-1, 0)
 
 
 def _mix(here: Tensor, there: Tensor | float, share: Tensor) -> Tensor:
@@ -97,21 +99,19 @@ def _lay(canvas: Tensor, pixel: Tensor, cover: Tensor, lit: Tensor, albedo: Tens
     canvas.index_copy_(1, pixel, old + (new - old) * cover)
 
 
-def _rows(keep: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """All pixels of the rows kept: the pixel, its picture · h + row, and its column's x."""
+def _rows(keep: Float[Tensor, "n h"], size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows kept of all pictures, (r,), the pictures they belong to, (r, 1), and x of their pixels, (1, w)."""
     row = keep.flatten().nonzero().flatten()
-    column = torch.arange(size, device=row.device)
-    x = (column.float() + 0.5) / size
-    return (row[:, None] * size + column).flatten(), row.repeat_interleave(size), x.repeat(len(row))
+    x = (torch.arange(size, device=row.device).float() + 0.5) / size
+    return row, row.div(size, rounding_mode="floor")[:, None], x[None]
 
 
 def _sky(canvas: Tensor, scene: Scenery) -> None:
     view, size = scene.view, scene.size
     y = ((torch.arange(size, device=canvas.device) + 0.5) / size)[None]
     up = (view.horizon[:, None] - y) / view.focal[:, None]
-    pixel, row, x = _rows(up * view.focal[:, None] * size > -1, size)
-    picture = row.div(size, rounding_mode="floor")
-    up = up.flatten()[row].clamp_min(0)
+    row, picture, x = _rows(up * view.focal[:, None] * size > -1, size)
+    up = up.flatten()[row][:, None].clamp_min(0)
     right = (x - view.axis[picture]) / view.focal[picture]
     lamps = scene.lamps
     horizon, zenith = lamps.at("horizon", picture, right), lamps.at("zenith", picture, right)
@@ -121,7 +121,7 @@ def _sky(canvas: Tensor, scene: Scenery) -> None:
     seed = scene.world.seed[picture]
     texels = 0.35 * 512 / (view.focal * size)
     level = level_of(texels * 1.4)[picture]
-    streak = noise(right * 0.20 + seed[:, 0] + high * 0.35, high * 1.5 + seed[:, 1] + right * 0.06, level)
+    streak = noise(right * 0.20 + seed[..., 0] + high * 0.35, high * 1.5 + seed[..., 1] + right * 0.06, level)
     overcast = lamps.at("overcast", picture, right)
     veil = (streak[0] * 0.9 + streak[1] * 0.45 + overcast * 1.15 - 0.42).clamp(0, 1) * (0.45 + 0.45 * overcast)
     veil = veil * (high * 3.2).clamp(0, 1) * scene.rough[picture].clamp_max(1.2)
@@ -137,9 +137,10 @@ def _sky(canvas: Tensor, scene: Scenery) -> None:
     lit = albedo + glow
     face = (key * 0.7 + 0.55).clamp_max(1.1) + night * 0.25
     lit = _mix(lit, face, disc * (1 - 0.7 * veil))
-    star = ((noise(right * 0.9 + seed[:, 1], up * 0.9 + seed[:, 0], level_of(0.9 * 512 / (view.focal * size))[picture])[3] - 1.12) * 3).clamp(0, 1)
-    lit = lit + star * night * (1 - disc) * clear * high
-    _lay(canvas, pixel, torch.ones_like(up), lit, albedo)
+    if bool((scene.lamps.left.night > 0).any()):
+        grit = noise(right * 0.9 + seed[..., 1], up * 0.9 + seed[..., 0], level_of(0.9 * 512 / (view.focal * size))[picture])[3]
+        lit = lit + ((grit - 1.12) * 3).clamp(0, 1) * night * (1 - disc) * clear * high
+    _lay(canvas.unflatten(1, (-1, size)), row, torch.ones_like(up), lit, albedo)
 
 
 def _clouds(canvas: Tensor, scene: Scenery) -> None:
@@ -147,7 +148,8 @@ def _clouds(canvas: Tensor, scene: Scenery) -> None:
     side = world.cloud_side * view.focal[:, None] * world.cloud_on
     left = view.axis[:, None] + view.focal[:, None] * world.cloud_x - side / 2
     top = view.horizon[:, None] - view.focal[:, None] * world.cloud_y - side * 0.55
-    parts = boxes(left, top, side, side * 0.72, size)
+    frame = torch.stack([left, top, side, side * 0.72], dim=-1)
+    parts = boxes(frame, frame, size)
     many = side.shape[1]
     picture = parts.owner.div(many, rounding_mode="floor")
     level = sprite_level_of(side * size).flatten()[parts.owner]
@@ -180,28 +182,27 @@ def _plain(canvas: Tensor, scene: Scenery) -> Tensor:
     world, view, size = scene.world, scene.view, scene.size
     y = ((torch.arange(size, device=canvas.device) + 0.5) / size)[None]
     below = (y - view.horizon[:, None]) * size
-    pixel, row, x = _rows(below > -0.5, size)
-    picture = row.div(size, rounding_mode="floor")
-    below = below.flatten()[row]
-    depth, log, step = view.row_depth.flatten()[row], view.row_log.flatten()[row], view.row_scale.flatten()[row]
-    level, level_4, level_18 = (level_of(view.row_texels * times).flatten()[row] for times in (1, 4, 18))
+    row, picture, x = _rows(below > -0.5, size)
+    below, depth, log, step = (v.flatten()[row][:, None] for v in (below, view.row_depth, view.row_log, view.row_scale))
+    level, level_4, level_18 = (level_of(view.row_texels * times).flatten()[row][:, None] for times in (1, 4, 18))
     right = view.camera.right.float()[picture] + (x - view.axis[picture]) * step
     cover, wide = ground(world, picture, right, depth, log, size / step, level)
     seed = world.seed[picture]
-    near = noise(right * (4 / PATCH[0]) + seed[:, 1], log * (4 / PATCH[1]) + seed[:, 0], level_4)
-    close = noise(right * (18.0 / PATCH[0]) + seed[:, 0], log * (12.0 / PATCH[1]) + seed[:, 1], level_18)
+    near = noise(right * (4 / PATCH[0]) + seed[..., 1], log * (4 / PATCH[1]) + seed[..., 0], level_4)
+    close = noise(right * (18.0 / PATCH[0]) + seed[..., 0], log * (12.0 / PATCH[1]) + seed[..., 1], level_18)
     rough = scene.rough[picture]
     lamps, bearing = scene.lamps, right / depth
-    colour = scene.colour[picture].permute(1, 2, 0)
+    colour = [_of(scene.colour[:, number], picture) for number in range(len(CLASSES))]
     season = scene.style[:, 3].float()[picture]
     grass = colour[_C["grass"]] * (1 + rough * (0.20 * wide[0] + 0.24 * near[1] + 0.20 * close[1] + 0.12 * close[2]))
-    grass = grass + (wide[1] + 0.5 * near[0]) * rough * torch.tensor([0.10, 0.055, 0.0], device=x.device)[:, None]
+    grass = grass + (wide[1] + 0.5 * near[0]) * rough * torch.tensor([0.10, 0.055, 0.0], device=x.device)[:, None, None]
     flower = ((close[3] - 0.62 - season) * 4).clamp(0, 1) * (near[0] * 3 + 0.3).clamp(0, 1) * rough.clamp_max(1)
-    grass = _mix(grass, torch.where(near[1] > 0, 0.92, 0.80) * torch.tensor([1.0, 0.96, 0.72], device=x.device)[:, None], flower * 0.8)
+    grass = _mix(grass, torch.where(near[1] > 0, 0.92, 0.80) * torch.tensor([1.0, 0.96, 0.72], device=x.device)[:, None, None], flower * 0.8)
     sand = colour[_C["sand"]] * (1 + rough * (0.07 * wide[1] + 0.08 * near[1] + 0.09 * close[3] + 0.05 * close[2]))
     dirt = colour[_C["dirt"]] * (1 + rough * (0.14 * wide[1] + 0.18 * near[1] + 0.16 * close[1] + 0.06 * close[3]))
     snow = (scene.snow[picture] * 2.2 - 0.75 + 1.1 * wide[0] + 0.8 * near[1] + 0.5 * close[1]).clamp(0, 1) * (scene.snow[picture] * 4).clamp(0, 1)
-    grass, sand, dirt = _mix(grass, _white(x), snow * 0.95), _mix(sand, _white(x), snow * 0.5), _mix(dirt, _white(x), snow * 0.45)
+    white = _white(x)[..., None]
+    grass, sand, dirt = _mix(grass, white, snow * 0.95), _mix(sand, white, snow * 0.5), _mix(dirt, white, snow * 0.45)
     # Units from the shore: wet sand, foam on the first waves, and water that darkens as it gets deeper.
     off = (cover[4] / (size / step)).clamp(-9, 9)
     wet = (1 + off * 4 + 0.6 * near[0]).clamp(0, 1)
@@ -227,10 +228,10 @@ def _plain(canvas: Tensor, scene: Scenery) -> Tensor:
     thick = scene.haze[picture] * depth
     lit = _mix(lit, lamps.at("haze", picture, bearing), thick / (1 + thick))
     # White water is no mirror.
-    _lay(canvas, pixel, (below + 0.5).clamp(0, 1), lit, albedo, water * (1 - 0.85 * foam))
-    behind = torch.full_like(canvas[0], _C["sky"], dtype=torch.long)
+    _lay(canvas.unflatten(1, (-1, size)), row, (below + 0.5).clamp(0, 1), lit, albedo, water * (1 - 0.45 * foam))
+    behind = torch.full_like(canvas[0], _C["sky"], dtype=torch.long).unflatten(0, (-1, size))
     named = torch.where(below > 0, class_of_ground(cover), _C["sky"])
-    return behind.index_copy_(0, pixel, named)
+    return behind.index_copy_(0, row, named).flatten()
 
 
 def _shadows(canvas: Tensor, scene: Scenery) -> None:
@@ -245,12 +246,13 @@ def _shadows(canvas: Tensor, scene: Scenery) -> None:
     foot = view.box_top + view.box_side * 0.965
     tall = ((foot - view.horizon[:, None]) * wide * 0.24 / (0.10 + (foot - view.horizon[:, None]))).clamp_min(0) * 2.0
     tall = torch.minimum(tall, side * 0.3)
-    parts = boxes(view.box_left + (side - wide) / 2 + slide, foot - tall * 0.5, wide, tall, size)
+    frame = torch.stack([view.box_left + (side - wide) / 2 + slide, foot - tall * 0.5, wide, tall], dim=-1)
+    parts = boxes(frame, frame, size)
     picture = parts.owner.div(side.shape[1], rounding_mode="floor")
     x, y = parts.u * 2 - 1, parts.v * 2 - 1
     inside = (1 - x * x - y * y).clamp_min(0)
     strength = (lamp.key.sum(1) / (lamp.key.sum(1) + lamp.fill.sum(1)) * 0.85)[picture]
-    keep = 1 - inside.sqrt() * strength * (1 - 0.6 * canvas[6].index_select(0, parts.pixel))
+    keep = 1 - inside * strength * (1 - 0.6 * canvas[6].index_select(0, parts.pixel))
     start = 0
     for end in parts.ends:
         pixel = parts.pixel[start:end]
@@ -263,7 +265,7 @@ def _ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
     samples = len(view.axis)
     at = (torch.arange(size, device=canvas.device, dtype=torch.float32) + 0.5) / size
     everyone = torch.arange(samples, device=at.device)
-    top = crest(world, view, number, everyone.repeat_interleave(size), at.repeat(samples)).reshape(samples, 1, size)
+    top = crest(world, view, number, everyone[:, None], at[None])[:, None]
     height = view.ridge_foot[:, number, None, None] - at[None, :, None]
     cover = ((top - height) * size + 0.5).clamp(0, 1) * (height * size + 0.5).clamp(0, 1)
     pixel = (cover > 0.004).flatten().nonzero().flatten()
@@ -292,21 +294,21 @@ def _ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
     key, fill, towards = (lamps.at(name, picture, bearing) for name in ("key", "fill", "towards"))
     side = steep * -towards[0] * 2.4 + rough * (0.22 * grainy[1])
     facing = 0.5 + 0.5 * side / (0.10 + side * side).sqrt()
-    colour = scene.colour[picture].permute(1, 2, 0)
+    colour = {name: _of(scene.colour[:, _C[name]], picture) for name in ("mountain", "hill", "tree", "sand")}
     snow = scene.snow[picture]
     if number < 2:
-        albedo = colour[_C["mountain"]] * (1 + rough * (0.22 * grainy[1] + 0.16 * grainy[2]))
+        albedo = colour["mountain"] * (1 + rough * (0.22 * grainy[1] + 0.16 * grainy[2]))
         meadow = ((0.30 - share + 0.35 * grainy[0]) * 4).clamp(0, 1) * 0.55
-        albedo = _mix(albedo, colour[_C["hill"]], meadow)
+        albedo = _mix(albedo, colour["hill"], meadow)
         cap = (share - 0.86 + 0.20 * world.snowy[picture] + 0.95 * snow + 0.22 * grainy[0] + 0.10 * grainy[1] - 0.05 * steep.abs()) * 9
         albedo = _mix(albedo, _white(x), cap.clamp(0, 1) * 0.97 * (0.3 + snow + world.snowy[picture]).clamp(0, 1))
     else:
         woods = ((grainy[0] * 1.6 + grainy[1] * 0.9 - 0.05) * 4).clamp(0, 1)
-        albedo = colour[_C["hill"]] * (1 + rough * (0.16 * grainy[1] + 0.10 * grainy[2]))
-        dark = colour[_C["tree"]] * (0.86 + rough * (0.30 * grainy[2] + 0.20 * grainy[3]))
+        albedo = colour["hill"] * (1 + rough * (0.16 * grainy[1] + 0.10 * grainy[2]))
+        dark = colour["tree"] * (0.86 + rough * (0.30 * grainy[2] + 0.20 * grainy[3]))
         sandy = (world.land[picture] == 4).float()
         albedo = _mix(albedo, dark, woods * 0.75 * rough.clamp_max(1) * (1 - sandy))
-        albedo = _mix(albedo, colour[_C["sand"]], sandy * 0.75)
+        albedo = _mix(albedo, colour["sand"], sandy * 0.75)
         cap = (snow * 2.2 - 0.7 + 1.0 * grainy[0] + 0.6 * grainy[1] + 0.3 * share).clamp(0, 1) * (snow * 4).clamp(0, 1)
         albedo = _mix(albedo, _white(x), cap * (0.85 - 0.35 * woods))
     albedo = albedo.clamp(0.02, 1)
@@ -338,7 +340,7 @@ def _things(canvas: Tensor, scene: Scenery, parts: Fragments, found: Tensor) -> 
     lies = ((-found[3] - 0.30 + 0.9 * snow + 1.2 * (found[1] - 1)) * 4).clamp(0, 1) * holds[kind] * (snow * 3).clamp(0, 1)
     house = (kind == _C["house"]).float()
     # Windows and doors stay free.
-    lies = lies * (1 - house) + lies * house * found[4] * (found[3] < -0.55)
+    lies = lies * (1 - house) * (1 - found[4]) + lies * house * found[4] * (found[3] < -0.55)
     albedo = _mix(albedo, _white(rough), lies * 0.92).clamp(0.01, 1)
     depth = world.thing_z.flatten()[parts.owner]
     bearing = (world.thing_x.flatten()[parts.owner] + (parts.u - 0.5) * world.thing_square.flatten()[parts.owner]) / depth

@@ -92,11 +92,32 @@ def level_of(pixels: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
     return (128 / pixels.double().clamp_min(1)).log2().round().long().clamp(0, len(SIDES) - 1)
 
 
+@lru_cache(maxsize=4)
+def _outlines(device: str) -> Tensor:
+    return _atlas(device)[:, :1].contiguous()
+
+
+@lru_cache(maxsize=4)
+def extents(device: str) -> Float[Tensor, "count 4"]:
+    """Left, top, right and bottom of what each drawing covers, with a little room for soft edges."""
+    side = SIDES[0] + 1
+    near = _atlas(device)[: COUNT * side * side, 0].reshape(COUNT, side, side) > -0.02
+    index = torch.arange(side, device=near.device)
+    edges = []
+    for axis in (1, 2):
+        seen = near.any(axis)
+        edges.append((torch.where(seen, index, side).amin(1) / SIDES[0], (torch.where(seen, index, 0).amax(1) + 1) / SIDES[0]))
+    return torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=1).clamp(0, 1)
+
+
 def sprite(
-    which: Int[Tensor, " n"], level: Int[Tensor, " n"], u: Float[Tensor, " n"], v: Float[Tensor, " n"]
-) -> Float[Tensor, "8 n"]:
-    """The eight numbers of the drawings `which` at (u, v) in 0 … 1, right and down, read bilinearly; clamped outside."""
-    table = _atlas(str(u.device))
+    which: Int[Tensor, " n"], level: Int[Tensor, " n"], u: Float[Tensor, " n"], v: Float[Tensor, " n"], outline: bool = False
+) -> Float[Tensor, "c n"]:
+    """The eight numbers of the drawings `which` at (u, v) in 0 … 1, right and down, read bilinearly; clamped outside.
+
+    outline: the distance alone.
+    """
+    table = (_outlines if outline else _atlas)(str(u.device))
     sides = torch.tensor(SIDES, device=u.device)
     area = (sides + 1) * (sides + 1) * COUNT
     starts = area.cumsum(0) - area
@@ -105,8 +126,11 @@ def sprite(
     x, y = torch.minimum(x, side - 1.0), torch.minimum(y, side - 1.0)
     left, top = x.floor(), y.floor()
     x, y = (x - left)[:, None], (y - top)[:, None]
-    first = starts[level] + which * (side + 1) * (side + 1) + top.long() * (side + 1) + left.long()
-    a, b = table.index_select(0, first), table.index_select(0, first + 1)
-    c, d = table.index_select(0, first + side + 1), table.index_select(0, first + side + 2)
-    upper, lower = a + (b - a) * x, c + (d - c) * x
-    return (upper + (lower - upper) * y).T.contiguous()
+    first = starts[level] + (which * (side + 1) + top.long()) * (side + 1) + left.long()
+    upper = _between(table, first, x)
+    return (upper + (_between(table, first + (side + 1), x) - upper) * y).T.contiguous()
+
+
+def _between(table: Tensor, first: Tensor, share: Tensor) -> Tensor:
+    here = table.index_select(0, first)
+    return here + (table.index_select(0, first + 1) - here) * share
