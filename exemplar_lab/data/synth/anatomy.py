@@ -84,7 +84,7 @@ def _wear(tube: Callable[..., None], body: dict[str, Tensor], yaw: Tensor, face:
     """Hat, brim, bag and straps; what is not worn has no width and is never seen."""
     hat, brim = body["hat_girth"] * body["hat"], body["brim_girth"] * body["hat"]
     shape = (hat * body["hat_taper"], hat * 0.5 * (1 + body["hat_taper"]), hat, hat)
-    tube("hat", "hat_top", "hat_edge", shape, hat * body["hat_dome"] + 1e-4, 0.016 * body["hat"] + 1e-4, face, 1.06)
+    tube("hat", "hat_top", "hat_edge", shape, hat * body["hat_dome"] + 1e-4, 0.016 * body["hat"] + 1e-4, face)
     # Seen from a little above, a disc is an ellipse; its far half lies behind the head.
     disc = brim * body["brim_flat"] + 1e-4
     tube("brim", "brim_top", "brim_low", (brim,) * 4, disc, disc, face, 1.0, far=brim * body["brim_behind"])

@@ -32,10 +32,10 @@ def studio(key: Int[Tensor, " b"], difference: float) -> tuple[Light, Backdrop]:
     norm = (x * x + y * y + z * z).sqrt()
     warm = shared("warmth", -0.05, 0.05)
     tone = sign * (2 * (uniform(key, "lamp tone") < 0.5).repeat(2) - 1) * much
-    strength = 0.72 + own("strength", 0.04) + 0.14 * tone
+    strength = 0.72 + own("strength", 0.04) + 0.12 * tone
     warm = warm + 0.20 * tone
     key_light = torch.stack([strength * (1 + warm), strength, strength * (1 - warm)], dim=-1)
-    fill = torch.stack([0.44 - warm * 0.4, 0.45 + 0 * warm, 0.49 + warm * 0.4], dim=-1) * (1 + 0.35 * tone)[:, None]
+    fill = torch.stack([0.44 - warm * 0.4, 0.45 + 0 * warm, 0.49 + warm * 0.4], dim=-1) * (1 + 0.22 * tone)[:, None]
     # A wall of one hue: pale, and a little darker and warmer towards the floor.
     grey = shared("grey", 0.62, 0.92)[:, None]
     tint = shared("tint", -0.12, 0.12, (3,))

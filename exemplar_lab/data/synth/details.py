@@ -11,8 +11,8 @@ from exemplar_lab.data.synth.body import INDEX, PARTS, positive
 
 
 class Point(NamedTuple):
-    """k surface points on each of n tubes: where they lie (`turn` in half turns, `down` and `around` in body heights), all (n, k),
-    and the colours at hand, (3, n, 1)."""
+    """k surface points on each of n tubes: where they lie (`turn` in half turns, `down` and `around` in body heights), (n,
+    k), and the colours at hand, (3, n, 1)."""
 
     part: Tensor
     """(n, 1)"""

@@ -22,7 +22,7 @@ from exemplar_lab.data.synth.skeleton import HEIGHT, draw_pose
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
 from exemplar_lab.data.synth.texture import look_of
 from exemplar_lab.data.synth.truth import parts_of, truth_of
-from exemplar_lab.data.synth.wardrobe import draw_identity, twins_alike
+from exemplar_lab.data.synth.wardrobe import draw_identity, twins_alike, under_hat
 from exemplar_lab.translation import Batch
 
 VERSION = 2
@@ -118,6 +118,7 @@ def _figures(key: Tensor, dials: Dials, measures: dict[str, Tensor]) -> tuple[Bo
     turned = (uniform(key, "back") < dials.back).repeat(2) * shown
     pose["yaw"] = pose["yaw"] + math.pi * turned
     measures = {name: v.repeat(2) for name, v in measures.items()} | _extras(key, measures, dials.extras)
+    measures |= under_hat(measures)
     bones = grow(pose, measures, zoom, torch.stack([x, y], dim=-1))
     unit = zoom * HEIGHT
     if dials.halves > 1:

@@ -15,8 +15,8 @@ HEIGHT = 0.9
 
 
 def draw_pose(key: Int[Tensor, " b"], yaw: float, bend: float) -> dict[str, Tensor]:
-    """Joint angles in radians, float64, one per sample. `yaw` bounds the turn of the body; `bend`, the dial articulation, 0 … 1,
-    says how far limbs leave rest."""
+    """Joint angles in radians, float64, one per sample. `yaw` bounds the turn of the body; `bend`, the dial articulation, says
+    how far limbs leave rest, 0 … 1."""
 
     def angle(name, low, high):
         return uniform(key, name, (), low, high)
@@ -122,7 +122,7 @@ def place_joints(
         joints[name] = joints["neck"] + _turn(joints[name] - joints["neck"], pose["look"])
     back, down = (torch.tensor([v], dtype=torch.float64, device=yaw.device) for v in ((0, 0, -1), (0, 1, 0)))
     back = _turn(back.expand(len(yaw), 3), pose["look"])
-    joints["hair_root"] = joints["skull"] + back * body["hair_back"][:, None] - down * 0.004
+    joints["hair_root"] = joints["skull"] + back * body["hair_back"][:, None] - down * (0.004 - 0.028 * body["hat"][:, None])
     joints["hair_end"] = joints["hair_root"] + back * 0.006 + down * body["hair_length"][:, None]
     joints["bun_root"] = joints["skull"] + back * body["bun_back"][:, None] - down * body["bun_up"][:, None]
     joints["bun_end"] = joints["bun_root"] + back * 0.01 + down * body["bun_length"][:, None]
@@ -156,12 +156,13 @@ def _worn(joints: dict[str, Tensor], body: dict[str, Tensor], back: Tensor, down
         "bag_top": behind * carried + (beside - down * 0.005) * (1 - carried),
         "bag_low": (behind + spine * 0.85 + outward * 0.012) * carried + (beside + down * 0.055) * (1 - carried),
     }
-    front = outward * -0.064
+    # Straps are straight, so they lie a little before the chest, as deep as it is.
+    front = outward * -(0.71 * column("chest") + column("top_cloth") + 0.004)
     for side, sign in (("right", 1.0), ("left", -1.0)):
-        top = joints["neck"] + across * (0.34 * sign) + down * 0.012 + front * 0.55
-        under = joints["neck"] + across * (0.40 * sign) + spine * 0.62 + front * 0.72
+        top = joints["neck"] + across * (0.34 * sign) + down * 0.012 + front * (0.80 * carried + 1.06 * (1 - carried))
+        under = joints["neck"] + across * (0.40 * sign) + spine * 0.62 + front * 0.62
         if side == "right":
-            under = under * carried + (beside + front * 0.75 - down * 0.01) * (1 - carried)
+            under = under * carried + (beside + front * 0.95 - down * 0.01) * (1 - carried)
         ends |= {f"strap_top_{side}": top, f"strap_low_{side}": under}
     return ends
 

@@ -56,7 +56,8 @@ class Look(NamedTuple):
     """A wardrobe as the painter wants it: all that is known of a tube in one column."""
 
     tubes: Float[Tensor, "q t"]
-    """Fabric up to the cut, fabric beyond, the cut, length, girth, start and mirror of the pattern; t = figure · parts + part."""
+    """Fabric up to the cut, fabric beyond, the cut, four flags, length, girth, start and mirror of the pattern; t = figure ·
+    parts + part."""
     people: Float[Tensor, "p b"]
     """Colours of skin, hair and bottom, then the numbers of `names`."""
     names: tuple[str, ...]
@@ -93,7 +94,9 @@ def albedo(
     people = look.people.index_select(1, figure)[..., None]
     person = dict(zip(look.names, people[9:].unbind(0), strict=True))
     turn = turn_of(sin * mirror, cos)
-    down, around = start + length * along, (girth * 3.1415927) * turn
+    # The back repeats the front mirrored, so that patterns meet at the sides, as cloth does, and not behind.
+    front = turn.clamp(-0.5, 0.5)
+    down, around = start + length * along, (girth * 3.1415927) * (front * 2 - turn)
     beyond = ((along - cut) * 1e6).clamp(0, 1)
     colour = _woven(inner, down, around)
     colour = colour + (_woven(outer, down, around) - colour) * beyond
@@ -102,9 +105,8 @@ def albedo(
     hem = 1 - 0.22 * step(0.02 - (along - cut).abs(), 0.02)
     cloth = ((1 - bare_in) + (bare_in - bare_out) * beyond) * (0.05 * person["creases"])
     colour = colour * (hem * (1 + (wave(down * 19 + around * 9) + wave(down * 8 - around * 17) - 1) * cloth))
-    at = Point(
-        part[:, None], along, turn, down, around, low_in + (low_out - low_in) * beyond, inner[3:6], people[:3], people[3:6], people[6:9]
-    )  # fmt: skip
+    low = low_in + (low_out - low_in) * beyond
+    at = Point(part[:, None], along, turn, down, around, low, inner[3:6], people[:3], people[3:6], people[6:9])
     found = dict(part_slices(part))
     for parts, details in DETAILS.items():
         spans = [found[INDEX[name]] for name in parts if INDEX[name] in found]
@@ -139,13 +141,14 @@ def _woven(fabric: Float[Tensor, "f n 1"], down: Tensor, around: Tensor) -> Floa
     crossways = around * (tilt_cos / period_around) - down * (tilt_sin / period_around)
     high, wide = wave(lengthways), wave(crossways)
     stripe, cross = step(high - 1 + duty, 0.12), step(wide - 1 + duty, 0.12)
+    lozenge = (1 - wide) + (1 - high)
     drawn = {
         "stripes": stripe,
         "checks": (stripe + cross) * 0.5,
         "dots": step(0.5 - ((1 - wide) * (1 - wide) + (1 - high) * (1 - high)).sqrt(), 0.15),
         "blocks": step(0.105 - down, 0.004),
         "zigzag": step(wave(lengthways + wide * 0.5) - 1 + duty, 0.12),
-        "diamonds": step(wave((lengthways + crossways) * 0.5) * wave((lengthways - crossways) * 0.5) - 0.45 + duty * 0.3, 0.1),
+        "diamonds": torch.maximum(step(0.72 - lozenge, 0.12), 0.7 * step(0.06 - (lozenge - 1).abs(), 0.08)),
     }
     mix = sum(value * (pattern == PATTERNS.index(name)) for name, value in drawn.items())
     return colour.index_copy(1, rows, first + (second - first) * mix)
@@ -156,5 +159,5 @@ def _stir(entropy: float, colour: Tensor, plain: Tensor, seed: Tensor, down: Ten
     colour = plain + (colour - plain) * min(1.0, 2 * entropy)
     if entropy <= 0.5:
         return colour
-    noise = torch.stack([clouds(seed[:, None] + i * 77731, down * 22, around * 22, 3) for i in range(3)])
+    noise = torch.stack([clouds(seed[:, None] + i * 77731, down * 32, around * 32, 3) for i in range(3)])
     return colour + ((noise - 0.5) * 2.4 + 0.5 - colour) * (2 * entropy - 1)

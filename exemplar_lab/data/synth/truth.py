@@ -43,16 +43,17 @@ def truth_of(
 ) -> Truth:
     """The truth between the first half of the figures (targets) and the second (exemplars), all fields of `Truth`.
 
-    surfaces: with pixel centres. alike: 1 where a part looks as its twin. uv holds `along` and the angle as a fraction of half a
-    turn. The second answer of match_set is the mirrored point of the twin part where the two look alike and it is visible, NaN
-    elsewhere; when `repeated`, four more follow, one repeat of the pattern away, where visible and of the same colour.
+    surfaces: with pixel centres. alike: 1 where a part looks as its twin. uv holds `along` and the angle as a fraction of half
+    a turn. The second answer of match_set is the mirrored point of the twin part where the two look alike and it is visible,
+    NaN elsewhere; when `repeated`, four more follow, one repeat of the pattern away, where visible and of the same colour.
     """
     size, samples = surfaces.tiles.size, len(points) // 2
     tubes, device = pack(bones), points.device
     won = surfaces.share[:, -1]
     kept = won.amax(1).nonzero().flatten()
     part, sample, row, won = surfaces.part[kept], surfaces.sample[kept], surfaces.row[kept], won.index_select(0, kept)
-    x, y = (v[surfaces.tile[kept], None] + off for v, off in zip(corners(surfaces.tiles, device), offsets(surfaces.tiles, False, True, device), strict=True))  # fmt: skip
+    corner, centre = corners(surfaces.tiles, device), offsets(surfaces.tiles, False, True, device)
+    x, y = (start[surfaces.tile[kept], None] + off for start, off in zip(corner, centre, strict=True))
     spot = locate(take(tubes, sample * len(PARTS) + part), x, y)
     parts = parts_of(surfaces)
     nowhere = (parts < 0)[:, None]
@@ -92,8 +93,8 @@ def truth_of(
 
 
 def _seen(tubes: Tensor, at: _Points) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Where the surface points lie, as fractions of the image side, and 1 where they are seen there; decided at the exact point,
-    not at a pixel, so that the answer does not fray where parts meet."""
+    """Where the surface points lie, as fractions of the image side, and 1 where they are seen there; decided at the exact
+    point, not at a pixel, so that the answer does not fray where parts meet."""
     bone = take(tubes, at.sample * len(PARTS) + at.part)
     x, y, _ = place(bone, at.along, at.sin, at.cos)
     spot = locate(bone, x, y)

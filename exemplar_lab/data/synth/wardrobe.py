@@ -50,9 +50,9 @@ _HAIR_STYLES = {  # short, bob, long, ponytail, bun, afro, shaved
 }
 _SHORT, _SHAVED = 0, 6
 _HATS = {  # cap, brimmed hat, beanie with a bobble, which is its brim
-    "hat_girth": (1.0, 1.0, 1.04),
+    "hat_girth": (0.081, 0.081, 0.084),
     "hat_up": (0.040, 0.062, 0.046),
-    "hat_back": (0.004, 0.002, 0.004),
+    "hat_back": (0.009, 0.009, 0.009),
     "hat_length": (0.024, 0.046, 0.036),
     "hat_dome": (0.56, 0.20, 0.72),
     "hat_taper": (0.95, 0.86, 0.92),
@@ -110,7 +110,6 @@ def _measures(key: Tensor) -> dict[str, Tensor]:
     worn = choose(key, "hat kind", (1, 1, 1))
     hat = {name: torch.tensor(values, dtype=torch.float64, device=key.device)[worn] for name, values in _HATS.items()}
     head = uniform(key, "head", (), 0.065, 0.071)
-    hat["hat_girth"] = torch.maximum(head * 1.07, hair["hair_girth"] * 1.02).clamp_max(0.088) * hat["hat_girth"]
     return (
         hair
         | hat
@@ -147,6 +146,18 @@ def _apart(colour: Tensor, ground: Tensor, least: float) -> Tensor:
     return torch.where(close, torch.where(light, ground * 0.45, ground * 0.4 + 0.6), colour)
 
 
+def under_hat(measures: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Hair as a hat presses it: closer to the head, and a bun hangs low."""
+    bare = 1 - measures["hat"]
+    pressed = {
+        "hair_girth": measures["hair_girth"].clamp_max(0.064),
+        "hair_back": measures["hair_back"].clamp(0.030, 0.034),
+        "bun_up": measures["bun_up"].clamp_max(-0.01),
+        "bun_back": measures["bun_back"].clamp_min(0.072),
+    }
+    return {name: value + (measures[name] - value) * bare for name, value in pressed.items()}
+
+
 def _colours(key: Tensor, measures: dict[str, Tensor], palette: dict[str, tuple]) -> list[list[Tensor]]:
     """Red, green and blue of the first and then the second colour of every material."""
     skin = _pick(key, "skin", palette["skin"]) * uniform(key, "skin shade", (1,), 0.94, 1.02)
@@ -165,7 +176,7 @@ def _colours(key: Tensor, measures: dict[str, Tensor], palette: dict[str, tuple]
     first |= {"hat": _apart(hat, hair, 0.6), "bag": _apart(bag, top, 0.6) * 0.9}
     first |= {
         "other_shoe": _apart(_pick(key, "other shoe", palette["shoe"]), shoe, 0.8),
-        "other_limb": _apart(other, skin, 0.8),
+        "other_limb": torch.where(((other - skin).abs().amax(1) < 0.4)[:, None], 1 - skin, other),
         "other_leg": _apart(_pick(key, "other leg", palette["trousers"]), bottom, 0.8),
     }
     second = first | {"top": accent, "bottom": second_bottom, "shoe": white, "hair": hair * 0.8, "sleeve": top, "sock": accent}
