@@ -125,6 +125,9 @@ def test_the_footprint_oracle_keeps_as_many_as_are_needed_around_the_point(count
     assert match.mass()[cells.visible].tolist() == pytest.approx([1.0] * int(cells.visible.sum()))
     assert match.mass()[~cells.visible].abs().max() == 0
     assert mass_in_footprint(match, cells).item() > 0.9
+    whole = [1.0] * int(max(1, count)) + [count % 1] * (count > 1 and count % 1 > 0)
+    written = match.weight[cells.visible.flatten(1)]
+    assert written[0][: len(whole)].tolist() == pytest.approx([w / sum(whole) for w in whole], rel=1e-4)
     off = (match.xy(None) - cells.points[:, 0] * grid / 24).norm(dim=1)[cells.visible]
     assert off.max() < 1
 

@@ -65,6 +65,8 @@ def test_one_exemplar_position_has_one_partner():
     index = torch.zeros(1, 4, 1, dtype=torch.long)
     match = SparseMatch((2, 2), (2, 2), index, torch.tensor([0.2, 0.9, 0.3, 0.0])[None, :, None])
     assert mutual_neighbours(match).flatten().tolist() == [False, True, False, False]
+    empty = SparseMatch((2, 2), (2, 2), index, torch.zeros(1, 4, 1))
+    assert not mutual_neighbours(empty).any()
 
 
 def test_a_match_of_its_own_for_the_way_back():
@@ -120,6 +122,16 @@ def test_the_identity_has_no_cycle_error_and_any_error_at_all():
     assert mutual_scores(identity, cells)["mutual_precision"].item() == 0
     assert mutual_scores(right, cells)["mutual_recall"].item() == 1
     assert mutual_scores(right, cells)["mutual_false"].item() == 0
+
+
+def test_exemplar_positions_that_nobody_looks_at_say_nothing():
+    """One query looks at two opposite corners of 2 × 2 cells, that is between four; the other two corners have no way back."""
+    index, weight = torch.zeros(1, 4, 2, dtype=torch.long), torch.zeros(1, 4, 2)
+    index[0, 0], weight[0, 0] = torch.tensor([0, 3]), 0.5
+    seen = torch.tensor([[[True, False], [False, False]]])
+    cells = truth_of_cells(Truth(torch.ones(1, 2, 2, 2), seen), (2, 2))
+    cycle, epe = cycle_error(SparseMatch((2, 2), (2, 2), index, weight), cells)
+    assert cycle.item() == pytest.approx(0, abs=1e-6) and epe.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_table_never_shows_a_cycle_alone():

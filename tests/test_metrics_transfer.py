@@ -152,6 +152,12 @@ def test_cophenetic_correlation_tells_like_trees_from_unlike_ones():
     assert math.isnan(cophenetic_correlation(torch.ones(6, 6), true))
 
 
+def test_the_mean_matrix_counts_only_what_occurred():
+    one, two = torch.tensor([[1.0, math.nan], [math.nan, math.nan]]), torch.tensor([[0.0, 0.5], [0.25, math.nan]])
+    expected = torch.tensor([[0.5, 0.5], [0.25, math.nan]])
+    torch.testing.assert_close(mean_transfer(torch.stack([one, two])), expected, equal_nan=True)
+
+
 def test_summary_is_of_the_mean_matrix_and_its_interval_shrinks():
     true = materials()
     noise = torch.randn(60, 6, 6, dtype=torch.float64)

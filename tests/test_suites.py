@@ -18,11 +18,11 @@ from exemplar_lab.data.synth.suites import suite, suite_names
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.metrics.cells import copy_match, oracle_match, random_match
 from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
-from exemplar_lab.metrics.tables import summarise
+from exemplar_lab.metrics.tables import summarise, table
 from exemplar_lab.training import suite_report
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.evaluation import measure, score, sum_up, translate
-from exemplar_lab.training.suite_report import Contestant, evaluate_suite, report_csv, report_text, write_whole
+from exemplar_lab.training.suite_report import Contestant, evaluate_suite, report_csv, report_text, without_nan, write_whole
 from exemplar_lab.translation import Translation
 
 GRID = (16, 16)
@@ -173,6 +173,8 @@ def test_a_model_takes_part_where_its_condition_is_shown():
     report = evaluate_suite(made, [edges])
     assert ["edges" in level["rows"] for level in report["levels"]] == [c == channels[-1] for c in channels]
     assert len(set(channels)) > 1 and "edges" not in report["overall"] and "oracle" in report["overall"]
+    first = evaluate_suite(made, [edges._replace(name="first", channels=channels[0])])
+    assert "first" in first["levels"][0]["rows"] and "first" not in first["overall"]
     for wrong in (edges._replace(channels=3), edges._replace(size=64)):
         with pytest.raises(ValueError, match=r"got edges, trained for conditions of .* channels at .*, expected .* at 32 × 32"):
             evaluate_suite(made, [wrong])
@@ -226,6 +228,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert main(["evaluate", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_what_is_not_known_is_null():
+    rows = {"a": {"epe": {"mean": math.nan, "half_width": math.inf}, "cycle": {"mean": 1.0, "half_width": 0.0}}}
+    assert without_nan(rows) == {"a": {"epe": {"mean": None, "half_width": None}, "cycle": {"mean": 1.0, "half_width": 0.0}}}
+    assert table(without_nan(rows), ("epe", "cycle")) == table(rows, ("epe", "cycle"))
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):

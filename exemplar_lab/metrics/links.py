@@ -46,6 +46,7 @@ def count_correlation(links: Float[Tensor, "b hq wq"], cells: CellTruth) -> Floa
     """Spearman's ρ between the links of the visible cells and the exemplar pixels that they truly cover (`cells.count`).
 
     Links that are the same everywhere know nothing, which is 0; NaN where the truth is the same everywhere, or no cell visible.
+    No row has fewer than one link: the oracle falls short of 1 where cells cover less than an exemplar pixel.
     """
     answer = []
     for of_image, count, keep in zip(links, cells.count, cells.visible, strict=True):

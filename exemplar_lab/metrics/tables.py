@@ -41,7 +41,7 @@ def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, 
     return summary
 
 
-def table(rows: dict[str, dict[str, dict[str, float]]], columns: tuple[str, ...] = SHOWN) -> str:
+def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[str, ...] = SHOWN) -> str:
     """One line per row name, one column per number, `mean ±half width`; columns that no row has are left out.
 
     Raises ValueError for a cycle error without the end-point error beside it: the identity map has a cycle of 0.
@@ -73,7 +73,7 @@ def _with_interval(mean: Tensor, drawn: Tensor) -> dict[str, float]:
     return {"mean": mean.item(), "half_width": (high - low) / 2}
 
 
-def _written(number: dict[str, float] | None) -> str:
+def _written(number: dict[str, float | None] | None) -> str:
     if number is None or number["mean"] is None or math.isnan(number["mean"]):
         return "–"
     digits = 3 if abs(number["mean"]) < 10 else 1

@@ -22,7 +22,7 @@ Answer = Callable[[Batch], Translation | Correspondence]
 """What can be measured: any function of a batch that says where the look of every position comes from."""
 
 PerImage = dict[str, dict[str, Tensor]]
-Rows = dict[str, dict[str, dict[str, float]]]
+Rows = dict[str, dict[str, dict[str, float | None]]]
 REFERENCES = ("oracle", "copy", "random")
 SEED = 0
 """Of the random row."""
