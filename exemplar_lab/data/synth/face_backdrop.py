@@ -8,7 +8,7 @@ from exemplar_lab.data.seeds import choose, uniform
 from exemplar_lab.data.synth.details import wave
 from exemplar_lab.data.synth.face_surface import bump, soft
 
-Backdrop = dict[str, Float[Tensor, "b ..."]]
+Backdrop = dict[str, Tensor]
 
 KINDS = ("studio", "window", "shelves", "panels", "leaves", "lamps", "tiles")
 """The last is of the split out of distribution alone."""
@@ -29,7 +29,7 @@ def draw_backdrop(key: Int[Tensor, " b"], ood: bool) -> Backdrop:
         "accents": uniform(key, "accents", (6, 3), 0.15, 0.9),
         "x": uniform(key, "x", (), -0.28, 0.28),
         "y": uniform(key, "y", (), -0.1, 0.1),
-        "turn": uniform(key, "turn", (), -1, 1),
+        "turn": uniform(key, "turn", (), -1.0, 1.0),
         "glow": uniform(key, "glow", (), 0.10, 0.26),
         "numbers": uniform(key, "numbers", (24,), 0.0, 1.0),
     }

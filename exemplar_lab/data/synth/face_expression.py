@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.seeds import uniform
+from exemplar_lab.data.seeds import choose, uniform
 
-Expression = dict[str, Float[Tensor, " n"]]
+Expression = dict[str, Tensor]
 
 _MOODS = {
     "calm": {},
@@ -46,15 +46,12 @@ def draw_expression(key: Int[Tensor, " n"], yaw: float, articulation: float) -> 
 
     articulation 0 is a face at rest that looks ahead; turning the head is left to `yaw`.
     """
-    # The mood is the one whose share of the unit interval the number falls into, as `choose` would have it.
-    mood = torch.searchsorted(
-        torch.tensor(_WEIGHTS, dtype=torch.float64, device=key.device).cumsum(0) / sum(_WEIGHTS), uniform(key, "mood")
-    ).clamp(max=len(_MOODS) - 1)
+    mood = choose(key, "mood", _WEIGHTS)
     strength = uniform(key, "strength", (), 0.55, 1.1)
     face: Expression = {}
     for name in NAMES:
         of_mood = torch.tensor([m.get(name, 0.0) for m in _MOODS.values()], dtype=torch.float64, device=key.device)[mood]
-        slack = uniform(key, name, (), -1, 1) * _SLACK.get(name, 0.0)
+        slack = uniform(key, name, (), -1.0, 1.0) * _SLACK.get(name, 0.0)
         face[name] = (of_mood * strength + slack) * articulation
     face["jaw"] = face["jaw"].clamp_min(0)
     face["gaze_x"] = uniform(key, "gaze x", (), -0.42, 0.42) * articulation

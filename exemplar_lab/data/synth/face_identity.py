@@ -9,7 +9,7 @@ from torch import Tensor
 
 from exemplar_lab.data.seeds import choose, uniform
 
-Person = dict[str, Float[Tensor, "b ..."]]
+Person = dict[str, Tensor]
 
 _SKIN = ((0.99, 0.85, 0.76), (0.96, 0.79, 0.67), (0.92, 0.73, 0.59), (0.85, 0.64, 0.49), (0.74, 0.52, 0.38), (0.60, 0.40, 0.29),
          (0.46, 0.30, 0.22), (0.36, 0.23, 0.17))  # fmt: skip

@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from exemplar_lab.data.synth.face_coat import INDEX
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import Person
 from exemplar_lab.data.synth.face_layers import pose
 from exemplar_lab.data.synth.face_mesh import MESHES, cast_points
-from exemplar_lab.data.synth.face_paint import INDEX, keep, lip_edges
+from exemplar_lab.data.synth.face_paint import keep
+from exemplar_lab.data.synth.face_skin import lip_edges
 from exemplar_lab.data.synth.face_surface import SQUARE, angles, column, head, jaw_edge, lids, lips, profile
 
 GROUPS = {

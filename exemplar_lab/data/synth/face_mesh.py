@@ -134,29 +134,34 @@ def _candidates(posed: Tensor, on: Tensor, size: int, grid: bool) -> _Candidates
     low_x, low_y = low_x.clamp_min(0), low_y.clamp_min(0)
     faces = ((first > 1e-6) | (second > 1e-6)) & on[:, OWNER.to(posed.device)] & (wide * high > 0)
     sample, quad = faces.nonzero().unbind(1)
-    numbers = torch.stack(
-        [
-            x0[sample, quad],
-            y0[sample, quad],
-            z[sample, quad, 0],
-            *(v[sample, quad, k] for k in range(3) for v in (dx, dy)),
-            *(z[sample, quad, k + 1] - z[sample, quad, 0] for k in range(3)),
-            torch.where(first > 1e-6, 1 / first, torch.nan)[sample, quad],
-            torch.where(second > 1e-6, 1 / second, torch.nan)[sample, quad],
-        ]
-    )
-    wide, high = wide[sample, quad].long(), high[sample, quad].long()
-    return _Candidates(sample, quad, numbers, low_x[sample, quad].long(), low_y[sample, quad].long(), wide, wide * high)
+    at = sample * len(quads) + quad
+    dx, dy, dz = dx.flatten(0, 1), dy.flatten(0, 1), (z[..., 1:] - z[..., :1]).flatten(0, 1)
+    columns = [x0.flatten(), y0.flatten(), *(v[:, k] for k in range(3) for v in (dx, dy))]
+    columns += [torch.where(v > 1e-6, 1 / v, torch.nan).flatten() for v in (first, second)]
+    columns += [z[..., 0].flatten(), *dz.unbind(1)]
+    numbers = torch.stack([v.index_select(0, at) for v in columns])
+    wide, high, low_x, low_y = (v.flatten().index_select(0, at).long() for v in (wide, high, low_x, low_y))
+    return _Candidates(sample, quad, numbers, low_x, low_y, wide, wide * high)
 
 
-def _solve(numbers: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _with_points(found: _Candidates, table: Tensor, size: int) -> _Candidates:
+    """The candidates in whose rectangle there are points; table: how many lie above and left of each corner of a cell."""
+    first = (found.sample * (size + 1) + found.low_y) * (size + 1) + found.low_x
+    high = found.many.div(found.wide, rounding_mode="floor") * (size + 1)
+    left, right = table.index_select(0, first), table.index_select(0, first + found.wide)
+    many = table.index_select(0, first + high + found.wide) - table.index_select(0, first + high) - right + left
+    at = (many > 0).nonzero().flatten()
+    return _Candidates(*(v.index_select(-1, at) for v in found))
+
+
+def _solve(numbers: Tensor | list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which triangle of its quad each point lies on, and the shares of corner 1 or 3 and of corner 2."""
-    x, y = x - numbers[0], y - numbers[1]
-    side = numbers[6] * x - numbers[5] * y
+    x0, y0, x1, y1, x2, y2, x3, y3, first, second = numbers
+    x, y = x - x0, y - y0
+    side = y2 * x - x2 * y
     upper = side > 0
-    kx, ky = torch.where(upper, numbers[7], numbers[3]), torch.where(upper, numbers[8], numbers[4])
-    inverse = torch.where(upper, numbers[13], numbers[12])
-    other = (ky * x - kx * y) * inverse
+    inverse = torch.where(upper, second, first)
+    other = (torch.where(upper, y3, y1) * x - torch.where(upper, x3, x1) * y) * inverse
     return upper, side.abs() * inverse, torch.where(upper, -other, other)
 
 
@@ -164,26 +169,25 @@ def _inside(share: Tensor, second: Tensor) -> Tensor:
     return (share >= -_SLACK) & (second >= -_SLACK) & (share + second <= 1 + _SLACK)
 
 
-def _visit(found: _Candidates, numbers: Tensor, which: Tensor, x: Tensor, y: Tensor, slot: Tensor, best: Tensor,
-           coordinates: Tensor, keep: Keep) -> None:  # fmt: skip
+def _visit(
+    found: _Candidates, which: Tensor, x: Tensor, y: Tensor, slot: Tensor, best: Tensor, coordinates: Tensor, keep: Keep
+) -> None:
     """Try candidate points on candidate quads, and note in `best` the nearest quad of each slot."""
-    upper, share, second = _solve(numbers, x, y)
+    upper, share, second = _solve(found.numbers[:10].index_select(1, which), x, y)
     hit = _inside(share, second).nonzero().flatten()
-    upper, share, second, which, slot, numbers = (
-        upper[hit], share[hit], second[hit], which[hit], slot[hit], numbers.index_select(1, hit)
-    )  # fmt: skip
-    depth = numbers[2] + share * torch.where(upper, numbers[11], numbers[9]) + second * numbers[10]
-    quad, sample = found.quad[which], found.sample[which]
-    cut = CUT.to(x.device)[quad].nonzero().flatten()
+    upper, share, second, which, slot = (v.index_select(0, hit) for v in (upper, share, second, which, slot))
+    z, one, two, three = found.numbers[10:].index_select(1, which)
+    depth = z + share * torch.where(upper, three, one) + second * two
+    quad, sample = found.quad.index_select(0, which), found.sample.index_select(0, which)
+    cut = CUT.to(x.device).index_select(0, quad).nonzero().flatten()
     if len(cut):
-        three = corners(quad[cut], upper[cut])
-        point = blend(coordinates, sample[cut], three, torch.stack([1 - share[cut] - second[cut], share[cut], second[cut]]))
-        there = keep(sample[cut], OWNER.to(x.device)[quad[cut]], point)
-        depth = depth.index_copy(0, cut, torch.where(there, depth[cut], -1.0))
+        quad_, upper_, share_, second_, sample_ = (v.index_select(0, cut) for v in (quad, upper, share, second, sample))
+        point = blend(coordinates, sample_, corners(quad_, upper_), torch.stack([1 - share_ - second_, share_, second_]))
+        there = keep(sample_, OWNER.to(x.device).index_select(0, quad_), point)
+        depth = depth.index_copy(0, cut, torch.where(there, depth.index_select(0, cut), -1.0))
     # A positive float32 read as an integer keeps its order, so that depth and quad fit one number.
     code = (depth.clamp_min(0).view(torch.int32).long() << 32) | (quad + 1)
-    code = torch.where(depth > 0, code, 0)
-    best.scatter_reduce_(0, slot, code, "amax")
+    best.scatter_reduce_(0, slot, torch.where(depth > 0, code, 0), "amax")
 
 
 def _spots(best: Tensor) -> Spot:
@@ -217,13 +221,8 @@ def cast_pixels(
     found = _candidates(posed, on, size, True)
     best = torch.zeros(len(posed) * size * size, dtype=torch.long, device=posed.device)
     for first, last in _pieces(found.many):
-        which, inner = _expand(found.many[first:last])
-        which = which + first
-        wide = found.wide[which]
-        row = inner.div(wide, rounding_mode="floor")
-        x, y = found.low_x[which] + inner - row * wide, found.low_y[which] + row
-        slot = (found.sample[which] * size + y) * size + x
-        _visit(found, found.numbers.index_select(1, which), which, x + 0.5, y + 0.5, slot, best, coordinates, keep)
+        which, x, y, slot = _cells(found, first, last, size)
+        _visit(found, which, x + 0.5, y + 0.5, slot, best, coordinates, keep)
     return _spots(best)
 
 
@@ -246,18 +245,27 @@ def cast_points(
     count = torch.bincount(cell, minlength=len(posed) * size * size)
     start = count.cumsum(0) - count
     found = _candidates(posed, on, size, False)
+    table = torch.nn.functional.pad(count.view(-1, size, size).cumsum(1).cumsum(2), (1, 0, 1, 0)).flatten()
+    found = _with_points(found, table, size)
     for first, last in _pieces(found.many):
-        which, inner = _expand(found.many[first:last])
-        which = which + first
-        wide = found.wide[which]
-        row = inner.div(wide, rounding_mode="floor")
-        place = (found.sample[which] * size + found.low_y[which] + row) * size + found.low_x[which] + inner - row * wide
-        full = count[place].nonzero().flatten()
-        which, place = which[full], place[full]
-        again, inner = _expand(count[place])
-        which, point = which[again], order[start[place][again] + inner]
-        _visit(found, found.numbers.index_select(1, which), which, x[point], y[point], point, best, coordinates, keep)
+        which, _, _, place = _cells(found, first, last, size)
+        many = count.index_select(0, place)
+        again, inner = _expand(many)
+        which, place = which.index_select(0, again), place.index_select(0, again)
+        point = order.index_select(0, start.index_select(0, place) + inner)
+        _visit(found, which, x.index_select(0, point), y.index_select(0, point), point, best, coordinates, keep)
     return _spots(best)
+
+
+def _cells(found: _Candidates, first: int, last: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All cells of the rectangles of candidates first … last: whose they are, x, y, and their number in the batch."""
+    which, inner = _expand(found.many[first:last])
+    wide, low_x, low_y, sample = (
+        v[first:last].index_select(0, which) for v in (found.wide, found.low_x, found.low_y, found.sample)
+    )
+    row = inner.div(wide, rounding_mode="floor")
+    x, y = low_x + inner - row * wide, low_y + row
+    return which + first, x, y, (sample * size + y) * size + x
 
 
 def _expand(many: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,17 +301,12 @@ def locate(
     y: Float[Tensor, " n"],
 ) -> tuple[Int[Tensor, "3 n"], Float[Tensor, "3 n"]]:
     """Where points (x, y) lie on the quads that they see: three vertices and their shares."""
-    four = QUADS.to(quad.device)[quad]
-    px, py, _ = (posed[:, axis].flatten()[sample[:, None] * posed.shape[2] + four] for axis in range(3))
-    dx, dy = px[:, 1:] - px[:, :1], py[:, 1:] - py[:, :1]
-    first = dy[:, 0] * dx[:, 1] - dx[:, 0] * dy[:, 1]
-    second = dy[:, 1] * dx[:, 2] - dx[:, 1] * dy[:, 2]
-    zero = torch.zeros_like(first)
-    numbers = torch.stack(
-        [px[:, 0], py[:, 0], zero, *(v[:, k] for k in range(3) for v in (dx, dy)), zero, zero, zero,
-         torch.where(first > 1e-6, 1 / first, torch.nan), torch.where(second > 1e-6, 1 / second, torch.nan)]
-    )  # fmt: skip
-    upper, share, second = _solve(numbers, x, y)
+    at = (sample * posed.shape[2] + QUADS.to(quad.device).T[:, quad]).flatten()
+    px, py = (posed[:, axis].flatten().index_select(0, at).view(4, -1) for axis in (0, 1))
+    dx, dy = px[1:] - px[0], py[1:] - py[0]
+    first, second = dy[0] * dx[1] - dx[0] * dy[1], dy[1] * dx[2] - dx[1] * dy[2]
+    numbers = [px[0], py[0], dx[0], dy[0], dx[1], dy[1], dx[2], dy[2]]
+    upper, share, second = _solve([*numbers, *(torch.where(v > 1e-6, 1 / v, torch.nan) for v in (first, second))], x, y)
     return corners(quad, upper), torch.stack([1 - share - second, share, second])
 
 

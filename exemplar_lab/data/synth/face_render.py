@@ -65,11 +65,11 @@ def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h
     y = (at.div(size, rounding_mode="floor") % size).float() + 0.5
     colour, part, vertex, share = _look(scene, spot, sample, x, y)
     meet = _meet(part.view(count, size, size), spot.depth.view(count, size, size), scene.unit).flatten().nonzero().flatten()
-    total = torch.zeros(6, len(meet), device=device)
-    for dx, dy in _FINER:
-        fx, fy = x[meet] + dx, y[meet] + dy
-        total = total + _look(scene, scene.cast(sample[meet], fx, fy), sample[meet], fx, fy)[0]
-    colour.index_copy_(1, meet, total * 0.25)
+    finer = torch.tensor(_FINER, device=device)
+    fx, fy = ((v[meet] + finer[:, axis, None]).flatten() for axis, v in enumerate((x, y)))
+    owner = sample[meet].repeat(len(_FINER))
+    parts = _look(scene, scene.cast(owner, fx, fy), owner, fx, fy)[0].unflatten(1, (len(_FINER), -1))
+    colour.index_copy_(1, meet, (parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3]) * 0.25)
     colour = colour.view(6, count, size, size).movedim(1, 0)
     view = View(spot.quad.view(count, size, size), part.view(count, size, size), vertex, share)
     return colour[:, :3].contiguous(), colour[:, 3:].contiguous(), view

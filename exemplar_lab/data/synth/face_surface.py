@@ -50,7 +50,7 @@ def soft(x: Tensor) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
-def bump(x: Tensor, y: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:
+def bump(x: Tensor, y: Tensor, width: float | int | Tensor, height: float | int | Tensor) -> Tensor:
     """1 at the origin, 0 from the ellipse (width, height) on."""
     x, y = x / width, y / height
     q = (1 - x * x - y * y).clamp_min(0)

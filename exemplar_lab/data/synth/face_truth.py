@@ -38,15 +38,14 @@ def truth_of(scene: Scene, view: View, paints: Float[Tensor, "n 3 h w"], points:
     there = owner + samples
     place = blend(scene.posed, there, vertex, share)
     from_, to = facing(scene.posed, owner, vertex, sign), facing(scene.posed, there, vertex, sign)
-    visible = _is_seen(scene, there, place, to > 1e-6)
-    count = visible * (to / from_.clamp_min(1e-6)).clamp_min(0)
-
     # Mirrored, the corners of a triangle run the other way round.
     twin = MIRROR.to(device)[vertex]
     right = alike(scene.person)[owner, view.part.flatten()[seen]] & (facing(scene.posed, there, twin, -sign) > 1e-6)
     at = right.nonzero().flatten()
     across = blend(scene.posed, there[at], twin[:, at], share[:, at])
-    found = _is_seen(scene, there[at], across, torch.ones_like(at, dtype=torch.bool))
+    front = torch.cat([to > 1e-6, torch.ones_like(at, dtype=torch.bool)])
+    visible, found = _is_seen(scene, torch.cat([there, there[at]]), torch.cat([place, across], 1), front).split([len(seen), len(at)])
+    count = visible * (to / from_.clamp_min(1e-6)).clamp_min(0)
     answers = torch.full((6, pixels), torch.nan, device=device)
     second = torch.full((2, len(seen)), torch.nan, device=device)
     second[:, at] = torch.where(found, across[:2], torch.nan)

@@ -11,12 +11,12 @@ from torch import Tensor
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
 from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
 from exemplar_lab.data.synth.face_backdrop import draw_backdrop
+from exemplar_lab.data.synth.face_coat import PARTS
 from exemplar_lab.data.synth.face_expression import draw_expression
 from exemplar_lab.data.synth.face_identity import draw_person, twice
 from exemplar_lab.data.synth.face_landmarks import CHANNELS, backdrop_edges, condition, landmarks
 from exemplar_lab.data.synth.face_layers import build, pose
 from exemplar_lab.data.synth.face_mesh import MESHES, areas_of, normals
-from exemplar_lab.data.synth.face_paint import PARTS
 from exemplar_lab.data.synth.face_render import Light, Scene, View, render
 from exemplar_lab.data.synth.face_truth import truth_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
