@@ -18,6 +18,7 @@ from exemplar_lab.metrics.transfer import (
     class_oracle,
     class_tree,
     cophenetic_correlation,
+    expected_transfer,
     labels_of_cells,
     mean_transfer,
     transfer_matrix,
@@ -81,6 +82,7 @@ def test_the_oracle_of_classes_gives_the_true_matrix(seed):
     target, exemplar = torch.randint(-1, CLASSES, (2, 1, 5, 6), generator=generator)
     match = class_oracle(true, exemplar, target)
     answer = transfer_matrix(match, exemplar, target, CLASSES)[0]
+    torch.testing.assert_close(answer, expected_transfer(true, exemplar, target)[0], equal_nan=True)
     there = torch.tensor([(exemplar == j).any() for j in range(CLASSES)])
     for i in range(CLASSES):
         if (target == i).any() and there.any():
@@ -162,8 +164,11 @@ def test_summary_is_of_the_mean_matrix_and_its_interval_shrinks():
     true = materials()
     noise = torch.randn(60, 6, 6, dtype=torch.float64)
     matrices = (true + 0.15 * noise).masked_fill(torch.rand(60, 6, 6) < 0.2, math.nan)
-    few, many = transfer_summary(matrices[:6], true), transfer_summary(matrices, true)
+    expected = true.expand(60, 6, 6)
+    few, many = transfer_summary(matrices[:6], expected[:6]), transfer_summary(matrices, expected)
     assert many["transfer_rank"]["mean"] == pytest.approx(transfer_rank(mean_transfer(matrices), true))
     assert many["cophenetic"]["mean"] == pytest.approx(cophenetic_correlation(mean_transfer(matrices), true))
     assert few["transfer_rank"]["half_width"] > many["transfer_rank"]["half_width"] > 0
-    assert transfer_summary(matrices, true) == many
+    assert transfer_summary(matrices, expected) == many
+    perfect = {"mean": pytest.approx(1), "half_width": pytest.approx(0, abs=1e-12)}
+    assert transfer_summary(expected, expected) == {"transfer_rank": perfect, "cophenetic": perfect}

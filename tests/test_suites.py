@@ -158,12 +158,14 @@ def test_the_transfer_of_classes_is_measured_where_its_truth_is_known(monkeypatc
     monkeypatch.setitem(suite_report.TRANSFER, "people", lambda: true)
     keeps = Contestant("keeps", lambda b: oracle_match(b.truth, GRID, GRID))
     rows = evaluate_suite(suite("easy", "people", 32, pairs=6), [keeps])["overall"]
-    assert rows["oracle"]["transfer_rank"]["mean"] > 0.5 > abs(rows["random"]["transfer_rank"]["mean"])
+    assert rows["oracle"]["transfer_rank"]["mean"] == pytest.approx(1) == rows["oracle"]["cophenetic"]["mean"]
+    assert abs(rows["random"]["transfer_rank"]["mean"]) < 0.3
     assert all({"transfer_rank", "cophenetic"} <= numbers.keys() for numbers in rows.values())
     measured = score({}, suite("easy", "people", 32).levels[0].source, torch.arange(2), transfer=true)
     diagonal = measured["oracle"]["transfer"].diagonal(dim1=1, dim2=2)
     assert measured["oracle"]["transfer"].shape == (2, 24, 24) and diagonal.nan_to_num(1).min() > 0.6
-    assert "transfer_rank" not in sum_up(measured)["oracle"]
+    torch.testing.assert_close(measured["oracle"]["transfer"], measured["oracle"]["expected_transfer"], equal_nan=True)
+    assert {"transfer", "expected_transfer"}.isdisjoint(sum_up(measured)["oracle"])
 
 
 def test_a_model_takes_part_where_its_condition_is_shown():

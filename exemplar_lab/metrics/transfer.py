@@ -9,7 +9,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import pdist
 from torch import Tensor
@@ -43,21 +43,34 @@ def transfer_matrix(
     return torch.where(known, weight / total, math.nan)
 
 
+def expected_transfer(
+    true: Float[Tensor, "c c"],
+    exemplar_label: Int[Tensor, "b hk wk"],
+    target_label: Int[Tensor, "b hq wq"],
+) -> Float[Tensor, "b c c"]:
+    """What `true` makes of each image: classes that the exemplar lacks give their share to the others; NaN as above.
+
+    A match is compared with this, and so not blamed for the classes that a scene happens to lack.
+    """
+    exemplar, target = (_one_hot(label, len(true)).any(1) for label in (exemplar_label, target_label))
+    share = _present_share(true, exemplar)
+    known = target[:, :, None] & exemplar[:, None] & (share.sum(-1, keepdim=True) > 0)
+    return torch.where(known, share, math.nan)
+
+
 def class_oracle(
     true: Float[Tensor, "c c"],
     exemplar_label: Int[Tensor, "b hk wk"],
     target_label: Int[Tensor, "b hq wq"],
 ) -> FactoredMatch:
-    """The match whose transfer matrix is the true one: positions of class i look at class j as much as `true` says, at all of
-    its positions alike. Classes that the exemplar lacks give their share to the others.
+    """The match whose transfer matrix is the expected one: positions of class i look at class j as much as `true` says, at all
+    positions of that class alike.
     """
     exemplar, target = (_one_hot(label, len(true)).to(true.dtype) for label in (exemplar_label, target_label))
     size = exemplar.sum(1)
-    share = true.to(exemplar.device) * (size > 0)[:, None]
-    share = share / share.sum(-1, keepdim=True).clamp_min(1e-12)
     key_factor = exemplar.transpose(1, 2) / size.clamp_min(1)[..., None]
-    gate = torch.ones_like(size)
-    return FactoredMatch(tuple(target_label.shape[1:]), tuple(exemplar_label.shape[1:]), target @ share, gate, key_factor)
+    sizes = tuple(target_label.shape[1:]), tuple(exemplar_label.shape[1:])
+    return FactoredMatch(*sizes, target @ _present_share(true, size > 0), torch.ones_like(size), key_factor)
 
 
 def mean_transfer(matrices: Float[Tensor, "n c c"]) -> Float[Tensor, "c c"]:
@@ -94,32 +107,41 @@ def class_tree(matrix: Float[Tensor, "c c"]) -> np.ndarray:
 def cophenetic_correlation(one: Float[Tensor, "c c"], other: Float[Tensor, "c c"]) -> float:
     """How alike the trees of two transfer matrices are: Pearson's r of the heights at which each pair of classes meets.
 
-    Only classes known in both take part; NaN for fewer than three, and where a tree is flat.
+    Only what is known in both takes part; NaN for fewer than three classes, and where a tree is flat.
     """
-    known = one.isfinite().any(1) & other.isfinite().any(1)
-    if known.sum() < 3:
+    known = one.isfinite() & other.isfinite()
+    classes = known.any(1)
+    if classes.sum() < 3:
         return math.nan
-    heights = np.stack([cophenet(class_tree(matrix[known][:, known])) for matrix in (one, other)])
+    both = (torch.where(known, matrix, math.nan)[classes][:, classes] for matrix in (one, other))
+    heights = np.stack([cophenet(class_tree(matrix)) for matrix in both])
     return float(np.corrcoef(heights)[0, 1]) if (np.ptp(heights, axis=1) > 1e-12).all() else math.nan
 
 
 def transfer_summary(
-    matrices: Float[Tensor, "n c c"], true: Float[Tensor, "c c"], draws: int = 200
+    matrices: Float[Tensor, "n c c"], expected: Float[Tensor, "n c c"], draws: int = 200
 ) -> dict[str, dict[str, float]]:
-    """{"transfer_rank", "cophenetic"}: the mean matrix of n images against the true one, as `tables.summarise` gives numbers.
+    """{"transfer_rank", "cophenetic"}: the mean matrix of n images against the mean of what was expected of the same images, as
+    `tables.summarise` gives numbers.
 
     The half width is that of the 95 % interval when images are drawn again with replacement.
     """
-    matrices, true = matrices.detach().double().cpu(), true.double().cpu()
+    matrices, expected = matrices.detach().double().cpu(), expected.double().cpu()
     again = torch.randint(len(matrices), (draws, len(matrices)), generator=torch.Generator().manual_seed(0))
-    means = [mean_transfer(matrices)] + [mean_transfer(matrices[drawn]) for drawn in again]
+    pairs = [(mean_transfer(matrices[i]), mean_transfer(expected[i])) for i in (slice(None), *again)]
     summary = {}
     for name, number in (("transfer_rank", transfer_rank), ("cophenetic", cophenetic_correlation)):
-        first, *drawn = [number(mean, true) for mean in means]
+        first, *drawn = [number(*pair) for pair in pairs]
         known = [value for value in drawn if math.isfinite(value)]
         low, high = np.quantile(known, [0.025, 0.975]) if known else (math.nan, math.nan)
         summary[name] = {"mean": first, "half_width": float(high - low) / 2}
     return summary
+
+
+def _present_share(true: Float[Tensor, "c c"], present: Bool[Tensor, "b c"]) -> Float[Tensor, "b c c"]:
+    """Rows of `true` over the classes that are present, scaled to sum to one."""
+    share = true.to(present.device) * present[:, None]
+    return share / share.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
 def _one_hot(label: Int[Tensor, "b h w"], classes: int) -> Int[Tensor, "b n c"]:

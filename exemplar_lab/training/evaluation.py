@@ -13,7 +13,7 @@ from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
 from exemplar_lab.metrics.cells import copy_match, random_match
 from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
 from exemplar_lab.metrics.tables import summarise
-from exemplar_lab.metrics.transfer import class_oracle, labels_of_cells, transfer_matrix, transfer_summary
+from exemplar_lab.metrics.transfer import class_oracle, expected_transfer, labels_of_cells, transfer_matrix, transfer_summary
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.recipe import make_source
 from exemplar_lab.translation import Batch, Source, Translation, Translator
@@ -57,7 +57,8 @@ def score(
     "oracle 16 × 16". grid: that of the references where nobody answers; by default half the side of the images.
     Numbers: those of `evaluate_matching`, and of a Translation image_l1, image_psnr, image_ssim of the generated image against
     the target, whole images, meant for paired samples.
-    transfer: the true transfer matrix of the classes in `truth.target_part`; adds "transfer", the matrix of each image.
+    transfer: the true transfer matrix of the classes in `truth.target_part`; adds two matrices per image, "transfer" and
+        "expected_transfer", of which `sum_up` makes transfer_rank and cophenetic.
     progress: wraps the list of batches, for example `tqdm`.
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
@@ -99,13 +100,13 @@ def measure(
     return score(answers, source, indices, device, references, batch_size=batch_size, progress=progress)
 
 
-def sum_up(measured: PerImage, transfer: Float[Tensor, "c c"] | None = None) -> Rows:
+def sum_up(measured: PerImage) -> Rows:
     """{row: {number: {"mean", "half_width"}}} over all images of each row; `metrics.tables.table` prints it."""
     rows = {}
     for row, numbers in measured.items():
-        rows[row] = summarise([{name: value for name, value in numbers.items() if name != "transfer"}])
-        if transfer is not None and "transfer" in numbers:
-            rows[row] |= transfer_summary(numbers["transfer"], transfer)
+        rows[row] = summarise([{name: value for name, value in numbers.items() if value.dim() == 1}])
+        if "transfer" in numbers:
+            rows[row] |= transfer_summary(numbers["transfer"], numbers["expected_transfer"])
     return rows
 
 
@@ -126,19 +127,20 @@ def _reference_scores(
     grids, device = (query_size, key_size), batch.target.device
     rows = {"oracle": oracle_scores(batch, *grids)}
     if transfer is not None:
-        exemplar, target = _labels(batch, *grids, len(transfer))
-        match = class_oracle(transfer.to(device), exemplar, target)
-        rows["oracle"]["transfer"] = transfer_matrix(match, exemplar, target, len(transfer))
+        match = class_oracle(transfer.to(device), *_labels(batch, *grids, len(transfer)))
+        rows["oracle"] |= _transfer_scores(match, batch, transfer)
     others = {"copy": copy_match(len(batch), *grids), "random": random_match(len(batch), *grids, seed=seed)}
     return rows | {name: _match_scores(match.to(device), batch, transfer) for name, match in others.items()}
 
 
 def _match_scores(match: Correspondence, batch: Batch, transfer: Tensor | None) -> dict[str, Tensor]:
-    scores = evaluate_matching(match, batch)
-    if transfer is not None:
-        labels = _labels(batch, match.query_size, match.key_size, len(transfer))
-        scores["transfer"] = transfer_matrix(match, *labels, len(transfer))
-    return scores
+    return evaluate_matching(match, batch) | ({} if transfer is None else _transfer_scores(match, batch, transfer))
+
+
+def _transfer_scores(match: Correspondence, batch: Batch, transfer: Tensor) -> dict[str, Tensor]:
+    labels = _labels(batch, match.query_size, match.key_size, len(transfer))
+    expected = expected_transfer(transfer, *labels)
+    return {"transfer": transfer_matrix(match, *labels, len(transfer)), "expected_transfer": expected}
 
 
 def _labels(

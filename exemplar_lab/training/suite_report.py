@@ -83,14 +83,14 @@ def evaluate_suite(
             progress=lambda batches, name=level.name: progress(batches, f"{suite.dial} {name}"),
         )  # fmt: skip
         everything.append(measured)
-        rows = without_nan(sum_up(measured, transfer))
+        rows = without_nan(sum_up(measured))
         levels.append({"value": level.value, "name": level.name, "pairs": level.pairs, "rows": rows})
     return {
         "suite": _described(suite),
         "version": exemplar_lab.__version__,
         "seed": SEED,
         "levels": levels,
-        "overall": without_nan(sum_up(_joined(everything), transfer)),
+        "overall": without_nan(sum_up(_joined(everything))),
     }
 
 

@@ -13,11 +13,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, TIERS
+from exemplar_lab.data.synth.scene_materials import true_transfer_matrix
 from exemplar_lab.data.synth.world import TASKS, level_name
 from exemplar_lab.translation import Source
 
-TRANSFER: dict[str, Callable[[], Float[Tensor, "c c"]]] = {}
-"""Task -> the true transfer matrix of its classes: of what share of a class's look each class of an exemplar can give."""
+TRANSFER: dict[str, Callable[[], Float[Tensor, "c c"]]] = {"scenes": true_transfer_matrix}
+"""Task -> the true transfer matrix of its classes: a row says what share of a target class's look each class of an exemplar
+should give. Materials lend as they borrow, so that but for the scale of its rows it reads alike from both sides."""
 
 
 class Level(NamedTuple):
