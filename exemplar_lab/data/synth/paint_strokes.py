@@ -165,7 +165,7 @@ def _strokes(
     shape = (level.layers, samples, count, count)
     place = torch.arange(level.layers * samples * count * count, device=device)
     opacity = brush.opacity[None, :, None, None].expand(shape).flatten()
-    stroke = _Blocks(place, *shape[1:], seed)
+    stroke = _blocks(place, samples, count, seed)
     image_x, image_y = _in_image(stroke, brush, level, shifts, side, size)[:2]
     if level.error > 0:
         # Where the canvas is wrong by more than jitter made it, and where the picture has details of this size.
@@ -177,7 +177,7 @@ def _strokes(
         opacity = opacity * ((_read(wrong, stroke.sample, image_x, image_y)[0] / level.error - 0.8) * 4).clamp(0, 1)
         needed = (opacity > 0).nonzero().flatten()
         place, opacity = place[needed], opacity[needed]
-        stroke = _Blocks(place, *shape[1:], seed)
+        stroke = _blocks(place, samples, count, seed)
     image_x, image_y, x, y, length, width = _in_image(stroke, brush, level, shifts, side, size)
 
     wobble = brush.jitter[stroke.sample]
@@ -201,20 +201,28 @@ def _strokes(
     yield from zip(corner.split(per_layer), numbers.split(per_layer, dim=1), strict=True)
 
 
-class _Blocks:
-    """Which blocks are meant: `place` counts through layers, samples, rows and columns."""
+class _Blocks(NamedTuple):
+    """Which blocks are meant, (n,) each."""
 
-    def __init__(self, place: Tensor, samples: int, rows: int, columns: int, seed: Tensor):
-        self.column, self.row = place % columns, place.div(columns, rounding_mode="floor") % rows
-        self.sample = place.div(rows * columns, rounding_mode="floor") % samples
-        self.layer = place.div(rows * columns * samples, rounding_mode="floor")
-        self._hash = seed[self.sample] + self.layer.int() * 7919, self.column.int(), self.row.int()
+    layer: Tensor
+    sample: Tensor
+    row: Tensor
+    column: Tensor
+    seed: Tensor
 
     def random(self, salt: int, level: Level) -> Float[Tensor, " n"]:
-        return hashed(*self._hash, salt + 100 * level.blocks)
+        return hashed(self.seed, self.column.int(), self.row.int(), salt + 100 * level.blocks)
 
 
-def _in_image(stroke: "_Blocks", brush: Brush, level: Level, shifts: Tensor, side: int, size: int) -> tuple[Tensor, ...]:
+def _blocks(place: Int[Tensor, " n"], samples: int, count: int, seed: Int[Tensor, " b"]) -> _Blocks:
+    """`place` counts through layers, samples, rows and columns."""
+    column, rest = place % count, place.div(count, rounding_mode="floor")
+    row, rest = rest % count, rest.div(count, rounding_mode="floor")
+    sample, layer = rest % samples, rest.div(samples, rounding_mode="floor")
+    return _Blocks(layer, sample, row, column, seed[sample] + layer.int() * 7919)
+
+
+def _in_image(stroke: _Blocks, brush: Brush, level: Level, shifts: Tensor, side: int, size: int) -> tuple[Tensor, ...]:
     """x and y in the image (in sides) and in the block (in blocks), half length and half width (in blocks)."""
     length = (0.30 + 0.12 * stroke.random(1, level)) * brush.length[stroke.sample]
     width = (0.085 + 0.035 * stroke.random(2, level)) * brush.width[stroke.sample]

@@ -46,7 +46,8 @@ def ink(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, " b"]) -
     x, y = _grid(size, image.device)
     seed = seed_of(key, "ink")
     free = _of(style.jitter)
-    flat = kuwahara(wobbled(image, seed, 0.006 + 0.012 * free), max(1, round(size / 110)))
+    flat = kuwahara(wobbled(image, seed, 0.005 + 0.008 * free), max(1, round(size / 110)))
+    flat = smooth(flat, 2)
     grey = luminance(flat)
     low, high = _levels(grey, 0.04), _levels(grey, 0.90)
     dark = ((high - grey) / (high - low).clamp_min(0.25)).clamp(-0.2, 1.1)
@@ -111,8 +112,10 @@ def watercolour(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, 
     seed = seed_of(key, "watercolour")
     free = _of(style.jitter)
     flat = kuwahara(wobbled(image, seed, 0.003 + 0.009 * free), max(1, round(size / 100)))
-    flat = smooth(flat, 2) if size >= 128 else flat
+    flat = smooth(flat, 2)
     colour = graded(flat, style)
+    grey = luminance(colour)
+    colour = (grey + (colour - grey) * 1.25).clamp(0, 1)  # transparent paint is purer than body colour
     colour = colour + (1 - colour) * 0.15
     blot = clouds_map(seed + 1, size, 4.5, 4.5, 4)
     level = luminance(colour) + (blot - 0.5) * 0.22 * free
@@ -121,7 +124,7 @@ def watercolour(image: Float[Tensor, "b 3 h w"], style: Style, key: Int[Tensor, 
     stepped = (steps.floor() + _ramp(at, 0.25, 0.75)) / 5
     border = (1 - (at - 0.5).abs() * 5).clamp(0, 1)
     density = (1 - colour) * 1.06 * (1 + (level - stepped) * 1.6)
-    thin = 0.72 + 0.55 * (blot - 0.5) + 0.20 * border * _ramp(1 - level, 0.1, 0.4)
+    thin = 0.88 + 0.5 * (blot - 0.5) + 0.20 * border * _ramp(1 - level, 0.1, 0.4)
     tooth = tooth_of(size, image.device)
     density = density * thin * (1 + (tooth - 0.5) * 0.35 * _of(style.paper))
     rim = smooth(density, max(1, round(size * size / 256**2 * 10)))

@@ -122,7 +122,9 @@ def _oil(image: Tensor, style: Style, key: Tensor) -> Tensor:
     painted = begin(ground * 0.75 + toned[..., None, None] * 0.25)
     brush = Brush(style.length, style.width, style.jitter, 1.2, torch.full_like(style.length, 0.96))
     for level in _that_show(_OIL, image):
-        painted = lay(painted, picture, lead, level, brush, seed)
+        # The first strokes must cover the ground, and are broad.
+        broad = brush if level.error else brush._replace(width=brush.width * 1.7)
+        painted = lay(painted, picture, lead, level, broad, seed)
     return bristles(painted, seed, style.paper)
 
 
