@@ -58,6 +58,11 @@ class Fragments(NamedTuple):
     v: Tensor
     ends: list[int]
 
+    def keep(self, some: Int[Tensor, " m"]) -> "Fragments":
+        """Some of them, in their order."""
+        ends = torch.searchsorted(some, torch.tensor(self.ends, device=some.device)).tolist()
+        return Fragments(*(v[some] for v in self[:4]), ends)
+
 
 def look(world: World, camera: Camera, size: int) -> View:
     """Everything about a picture that does not need a pixel; from float64 parameters."""
@@ -265,27 +270,42 @@ def hidden(
 
 
 def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"], Fragments, Float[Tensor, "8 f"]]:
-    """The topmost layer of each pixel and the picture it belongs to, flat; and the pixels of all things with their sprites."""
+    """The topmost layer of each pixel and the picture it belongs to, flat; and the pixels of things that may be seen, with their
+    sprites."""
     samples = len(view.axis)
     at = (torch.arange(size, device=view.axis.device, dtype=torch.float32) + 0.5) / size
-    layer = torch.where(at[None, :, None] > view.horizon[:, None, None], GROUND, SKY).expand(-1, -1, size).contiguous()
-    everyone = torch.arange(samples, device=at.device).repeat_interleave(size)
+    layer = torch.where(at > view.horizon[:, None], GROUND, SKY)[:, :, None].expand(-1, -1, size).contiguous()
+    everyone = torch.arange(samples, device=at.device)[:, None]
     for number in range(len(RIDGES)):
-        height = crest(world, view, number, everyone, at.repeat(samples)).reshape(samples, 1, size)
-        foot = view.ridge_foot[:, number, None, None]
-        y = at[None, :, None]
-        layer = torch.where((y <= foot) & (foot - y <= height), FIRST_RIDGE + number, layer)
+        crests = crest(world, view, number, everyone, at[None])
+        line, height = ridge_rows(view, number, crests, size)
+        rows = layer.flatten(0, 1)
+        top = crests[line.div(size, rounding_mode="floor")]
+        rows[line] = torch.where((height >= 0) & (height <= top), FIRST_RIDGE + number, rows[line])
     layer = layer.flatten()
+    solid = torch.zeros_like(layer)
     parts = boxes(view.cut, square(view), size)
-    found = outline(world, view, parts.owner, parts.u, parts.v)
+    edge = outline(world, view, parts.owner, parts.u, parts.v, True)[0]
+    near = (edge * size > -0.5).nonzero().flatten()
+    parts, edge = parts.keep(near), edge[near]
     start = 0
     for number, end in enumerate(parts.ends):
-        some = slice(start, end)
-        pixel = parts.pixel[some]
-        layer[pixel] = torch.where(found[0, some] >= 0, FIRST_THING + number, layer[pixel])
+        pixel, inside = parts.pixel[start:end], edge[start:end]
+        layer[pixel] = torch.where(inside >= 0, FIRST_THING + number, layer[pixel])
+        solid[pixel] = torch.where(inside * size >= 0.5, number, solid[pixel])
         start = end
+    number = parts.owner % view.box_side.shape[1]
+    parts = parts.keep((solid[parts.pixel] <= number).nonzero().flatten())
     picture = torch.arange(samples, device=at.device).repeat_interleave(size * size)
-    return layer, picture, parts, found
+    return layer, picture, parts, outline(world, view, parts.owner, parts.u, parts.v)
+
+
+def ridge_rows(view: View, number: int, crests: Float[Tensor, "n w"], size: int) -> tuple[Int[Tensor, " r"], Float[Tensor, "r 1"]]:
+    """The rows, picture · h + row, in which a ridge may be seen, and their heights above its foot in picture sides."""
+    at = (torch.arange(size, device=crests.device, dtype=torch.float32) + 0.5) / size
+    height = view.ridge_foot[:, number, None] - at
+    line = ((height * size > -0.5) & ((crests.amax(1, keepdim=True) - height) * size > -0.5)).flatten().nonzero().flatten()
+    return line, height.flatten()[line][:, None]
 
 
 def classes_of_plain(world: World, view: View, size: int) -> Int[Tensor, " p"]:

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise, ridge
-from exemplar_lab.data.synth.scene_cast import PATCH, Fragments, View, boxes, class_of_ground, crest, ground
+from exemplar_lab.data.synth.scene_cast import PATCH, Fragments, View, boxes, class_of_ground, crest, ground, ridge_rows
 from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, RIDGES, World
 from exemplar_lab.data.synth.scene_materials import CLASSES, colours
 from exemplar_lab.data.synth.scene_palette import thing_colours
-from exemplar_lab.data.synth.scene_sprites import BASE, sprite
+from exemplar_lab.data.synth.scene_sprites import BASE, extents, sprite
 from exemplar_lab.data.synth.scene_sprites import level_of as sprite_level_of
 from exemplar_lab.data.synth.scene_style import Light
 
@@ -144,33 +144,37 @@ def _sky(canvas: Tensor, scene: Scenery) -> None:
 
 
 def _clouds(canvas: Tensor, scene: Scenery) -> None:
-    world, view, size = scene.world, scene.view, scene.size
+    world, view, size, lamps = scene.world, scene.view, scene.size, scene.lamps
+    samples, many = world.cloud_x.shape
     side = world.cloud_side * view.focal[:, None] * world.cloud_on
     left = view.axis[:, None] + view.focal[:, None] * world.cloud_x - side / 2
     top = view.horizon[:, None] - view.focal[:, None] * world.cloud_y - side * 0.55
-    frame = torch.stack([left, top, side, side * 0.72], dim=-1)
-    parts = boxes(frame, frame, size)
-    many = side.shape[1]
-    picture = parts.owner.div(many, rounding_mode="floor")
-    level = sprite_level_of(side * size).flatten()[parts.owner]
-    found = sprite(world.cloud_sprite.flatten()[parts.owner], level, parts.u, parts.v * 0.72)
-    pixels = (side * size).flatten()[parts.owner]
-    x, y = (parts.pixel % size + 0.5) / size, (parts.pixel.div(size, rounding_mode="floor") % size + 0.5) / size
-    right = (x - view.axis[picture]) / view.focal[picture]
-    sky = (view.horizon[picture] - y) * size
-    cover = (0.5 + found[0] * pixels / (0.75 + 0.022 * pixels)).clamp(0, 1) * (sky + 0.5).clamp(0, 1)
-    cover = cover * (0.72 + 0.28 * (0.80 - parts.v).clamp(0, 1))
-    lamps = scene.lamps
-    key, fill, towards = (lamps.at(name, picture, right) for name in ("key", "fill", "towards"))
-    horizon, overcast = lamps.at("horizon", picture, right), lamps.at("overcast", picture, right)
+    frame = torch.stack([left, top, side, side], dim=-1)
+    part = extents(str(canvas.device))[world.cloud_sprite] * side[..., None]
+    box = torch.stack([left + part[..., 0], top + part[..., 1], part[..., 2] - part[..., 0], part[..., 3] - part[..., 1]], dim=-1)
+    parts = boxes(box, frame, size)
+    picture = torch.arange(samples, device=side.device).repeat_interleave(many)
+    bearing = world.cloud_x.flatten()
+    names = ("key", "fill", "towards", "horizon", "overcast")
+    of_cloud = {name: lamps.at(name, picture, bearing) for name in names}
+    low = (1 - (world.cloud_y.flatten() / 0.30).clamp(0.25, 1)) * 0.6
+    pixels = (side * size).flatten()
+    base = view.horizon[picture] * size
+    columns = [*of_cloud["key"], *of_cloud["fill"], *of_cloud["towards"], *of_cloud["horizon"], of_cloud["overcast"], low, pixels, base]
+    rows = torch.stack(columns, dim=1).index_select(0, parts.owner).T.contiguous()
+    key, fill, towards, horizon = rows[:12].unflatten(0, (4, 3))
+    overcast, low, pixels, base = rows[12:]
+    which = torch.stack([world.cloud_sprite, sprite_level_of(side * size)], dim=-1).flatten(0, 1).index_select(0, parts.owner)
+    found = sprite(which[:, 0], which[:, 1], parts.u, parts.v)
+    sky = base - (parts.pixel.div(size, rounding_mode="floor") % size)
+    cover = (0.5 + found[0] * pixels / (0.75 + 0.022 * pixels)).clamp(0, 1) * sky.clamp(0, 1)
+    cover = cover * (0.72 + 0.28 * (0.80 - parts.v * 1.39).clamp(0, 1))
     forward = (1 - found[2] * found[2] - found[3] * found[3]).clamp_min(0).sqrt()
     facing = (0.30 + 0.70 * (found[2] * towards[0] + found[3] * towards[1] + forward * 0.5)).clamp(0, 1)
-    body = fill * 0.85 + horizon * 0.30
-    body = _mix(body, horizon, 0.35)
+    body = _mix(fill * 0.85 + horizon * 0.30, horizon, 0.35)
     albedo = _mix(body, key * 0.62 + body * 0.52, 0.55 * (1 - 0.5 * overcast)) * found[1]
     lit = (body * (0.86 + 0.10 * facing) + key * (facing * 0.42 * (1 - 0.4 * overcast))) * found[1]
-    distant = 1 - (world.cloud_y.flatten()[parts.owner] / 0.30).clamp(0.25, 1)
-    lit, albedo = _mix(lit, horizon, distant * 0.6), _mix(albedo, horizon, distant * 0.6)
+    lit, albedo = _mix(lit, horizon, low), _mix(albedo, horizon, low)
     start = 0
     for end in parts.ends:
         some = slice(start, end)
@@ -262,18 +266,16 @@ def _shadows(canvas: Tensor, scene: Scenery) -> None:
 
 def _ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
     world, view, size = scene.world, scene.view, scene.size
-    samples = len(view.axis)
     at = (torch.arange(size, device=canvas.device, dtype=torch.float32) + 0.5) / size
-    everyone = torch.arange(samples, device=at.device)
-    top = crest(world, view, number, everyone[:, None], at[None])[:, None]
-    height = view.ridge_foot[:, number, None, None] - at[None, :, None]
+    crests = crest(world, view, number, torch.arange(len(view.axis), device=at.device)[:, None], at[None])
+    line, height = ridge_rows(view, number, crests, size)
+    top = crests[line.div(size, rounding_mode="floor")]
     cover = ((top - height) * size + 0.5).clamp(0, 1) * (height * size + 0.5).clamp(0, 1)
-    pixel = (cover > 0.004).flatten().nonzero().flatten()
-    line = pixel.div(size, rounding_mode="floor")
-    picture = line.div(size, rounding_mode="floor")
-    x = at[pixel - line * size]
-    cover, height = cover.flatten()[pixel], height.flatten()[line].clamp_min(0)
-    top = top.flatten()[picture * size + pixel - line * size]
+    some = (cover > 0.004).flatten().nonzero().flatten()
+    row = some.div(size, rounding_mode="floor")
+    column = some - row * size
+    pixel, picture, x = line[row] * size + column, line.div(size, rounding_mode="floor")[row], at[column]
+    cover, height, top = cover.flatten()[some], height.flatten()[row].clamp_min(0), top.flatten()[some]
     scale, rise, period = view.ridge_scale[:, number], world.ridge_rise[:, number], world.ridge_period[:, number]
     right = (x - view.ridge_origin[picture, number]) / scale[picture]
     full = (rise * scale)[picture]
@@ -321,42 +323,46 @@ def _ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
 
 
 def _things(canvas: Tensor, scene: Scenery, parts: Fragments, found: Tensor) -> None:
-    world, view, size = scene.world, scene.view, scene.size
-    many = world.thing_x.shape[1]
+    world, view, size, lamps = scene.world, scene.view, scene.size, scene.lamps
+    samples, many = world.thing_x.shape
     cover = (0.5 + found[0] * size).clamp(0, 1)
-    picture = parts.owner.div(many, rounding_mode="floor")
-    paints = thing_colours(world, scene.style).flatten(0, 1).permute(1, 2, 0)
-    body = paints[0].index_select(1, parts.owner)
-    albedo = body
-    for number in range(1, 5):
-        albedo = albedo + (paints[number].index_select(1, parts.owner) - body) * found[3 + number]
-    rough = scene.rough[picture]
-    albedo = albedo * (1 + (found[1] - 1) * (0.4 + 0.6 * rough))
-    kind = world.thing_class.flatten()[parts.owner]
-    holds = torch.zeros(len(CLASSES), device=rough.device)
-    for name, share in (("tree", 0.9), ("bush", 0.9), ("house", 1.0)):
-        holds[_C[name]] = share
+    # What a whole thing shares is worked out for the thing and then handed to its pixels.
+    picture = torch.arange(samples, device=cover.device).repeat_interleave(many)
+    depth, kind = world.thing_z.flatten(), world.thing_class.flatten()
+    bearing = world.thing_x.flatten() / depth
+    light = {name: lamps.at(name, picture, bearing) for name in ("key", "fill", "towards", "haze", "night", "dusk")}
+    house, balloon = ((kind == _C[name]).float() for name in ("house", "balloon"))
+    holds = 0.92 * house + 0.83 * ((kind == _C["tree"]) | (kind == _C["bush"])).float()
+    thick = scene.haze[picture] * depth
+    foot = ((view.box_top + view.box_side * BASE) * (world.thing_foot == 0) * size).flatten()
+    windows = house * (light["night"] + 0.75 * light["dusk"]).clamp(0, 1) * 0.92
     snow = scene.snow[picture]
-    lies = ((-found[3] - 0.30 + 0.9 * snow + 1.2 * (found[1] - 1)) * 4).clamp(0, 1) * holds[kind] * (snow * 3).clamp(0, 1)
-    house = (kind == _C["house"]).float()
-    # Windows and doors stay free.
-    lies = lies * (1 - house) * (1 - found[4]) + lies * house * found[4] * (found[3] < -0.55)
-    albedo = _mix(albedo, _white(rough), lies * 0.92).clamp(0.01, 1)
-    depth = world.thing_z.flatten()[parts.owner]
-    bearing = (world.thing_x.flatten()[parts.owner] + (parts.u - 0.5) * world.thing_square.flatten()[parts.owner]) / depth
-    lamps = scene.lamps
-    key, fill, towards = (lamps.at(name, picture, bearing) for name in ("key", "fill", "towards"))
+    columns = [*light["key"], *light["fill"], *light["towards"], *light["haze"]]
+    columns += [0.4 + 0.6 * scene.rough[picture], snow * 0.9 - 0.30, holds * (snow * 3).clamp(0, 1), house, windows]
+    columns += [balloon * light["night"], thick / (1 + thick), foot]
+    paints = thing_colours(world, scene.style).flatten(0, 1).flatten(1)
+    rows = torch.cat([paints, torch.stack(columns, dim=1)], dim=1).index_select(0, parts.owner).T.contiguous()
+    paints = rows[:15].unflatten(0, (5, 3))
+    key, fill, towards, haze = rows[15:27].unflatten(0, (4, 3))
+    rough, high, holds, house, windows, fire, thick, foot = rows[27:]
+    albedo = paints[0]
+    for number in range(1, 5):
+        albedo = albedo + (paints[number] - paints[0]) * found[3 + number]
+    albedo = albedo * (1 + (found[1] - 1) * rough)
+    if bool((scene.snow > 0).any()):
+        lies = ((high - found[3] + 1.2 * (found[1] - 1)) * 4).clamp(0, 1) * holds
+        # Trunks, windows and doors stay free; of a house only the roof is white.
+        lies = lies * _mix(1 - found[4], found[4] * (found[3] < -0.55), house)
+        albedo = _mix(albedo, _white(cover), lies)
+    albedo = albedo.clamp(0.01, 1)
     forward = (1 - found[2] * found[2] - found[3] * found[3]).clamp_min(0).sqrt()
     facing = (0.12 + 0.88 * (found[2] * towards[0] + found[3] * towards[1] + forward * towards[2])).clamp(0, 1)
     lit = albedo * (fill * (0.86 - 0.30 * found[3]) + key * facing)
-    night, dusk = lamps.at("night", picture, bearing), lamps.at("dusk", picture, bearing)
-    glow = house * found[5] * (night + 0.75 * dusk).clamp(0, 1)
-    lit = _mix(lit, torch.tensor([1.0, 0.78, 0.38], device=rough.device)[:, None], glow * 0.92)
-    fire = (kind == _C["balloon"]).float() * night * (1 - (found[3] - 0.75).abs()).clamp(0, 1)
-    lit = lit + albedo * fire * torch.tensor([0.50, 0.34, 0.14], device=rough.device)[:, None]
-    thick = scene.haze[picture] * depth
-    lit = _mix(lit, lamps.at("haze", picture, bearing), thick / (1 + thick))
-    foot = ((view.box_top + view.box_side * BASE) * (world.thing_foot == 0) * size).flatten()[parts.owner]
+    if bool((light["night"] + light["dusk"] > 0).any()):
+        lit = _mix(lit, torch.tensor([1.0, 0.78, 0.38], device=cover.device)[:, None], windows * found[5])
+        fire = fire * (1 - (found[3] - 0.75).abs()).clamp(0, 1)
+        lit = lit + albedo * fire * torch.tensor([0.50, 0.34, 0.14], device=cover.device)[:, None]
+    lit = _mix(lit, haze, thick)
     start = 0
     for end in parts.ends:
         some = slice(start, end)

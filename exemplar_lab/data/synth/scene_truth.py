@@ -27,6 +27,10 @@ class Planes(NamedTuple):
     up: Tensor
     """−1 where the layer's second coordinate points up."""
 
+    def at(self, slot: Int[Tensor, " n"]) -> Float[Tensor, "4 n"]:
+        """All four for the slots picture · layers + layer."""
+        return torch.stack(self, dim=-1).flatten(0, 1).index_select(0, slot).T.contiguous()
+
 
 def planes(view: View) -> Planes:
     depth = torch.tensor(RIDGES, device=view.axis.device)
@@ -104,9 +108,8 @@ def truth_of(
     line = pixel.div(size, rounding_mode="floor")
     picture = line.div(size, rounding_mode="floor")
     x, y = ((v.float() + 0.5) / size for v in (pixel - line * size, line - picture * size))
-    slot = picture * layers + layer
-    unit = flat.unit.flatten()[slot]
-    uv = torch.stack([(x - flat.x.flatten()[slot]) / unit, (y - flat.y.flatten()[slot]) / unit * flat.up.flatten()[slot]])
+    left, top, unit, up = flat.at(picture * layers + layer)
+    uv = torch.stack([(x - left) / unit, (y - top) / unit * up])
     plain = (layer == GROUND).nonzero().flatten()
     who, row = picture[plain], line[plain]
     uv[0, plain] = view.camera.right.float()[who] + (x[plain] - view.axis[who]) * view.row_scale.flatten()[row]
@@ -153,10 +156,9 @@ def truth_of(
 
 def _carry(flat: Planes, picture: Tensor, layer: Tensor, uv: Tensor, unit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Points of flat layers in other pictures, and how many times larger an area is there."""
-    slot = picture * flat.x.shape[1] + layer
-    there = flat.unit.flatten()[slot]
+    left, top, there, up = flat.at(picture * flat.x.shape[1] + layer)
     ratio = there / unit
-    return flat.x.flatten()[slot] + uv[0] * there, flat.y.flatten()[slot] + uv[1] * flat.up.flatten()[slot] * there, ratio * ratio
+    return left + uv[0] * there, top + uv[1] * up * there, ratio * ratio
 
 
 def _carry_plain(view: View, samples: int, picture: Tensor, right: Tensor, line: Tensor) -> tuple[Tensor, Tensor, Tensor]:

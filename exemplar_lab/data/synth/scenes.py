@@ -1,7 +1,7 @@
 """The procedural world, third task: landscapes from maps of labels. One world seen twice, or another world that lends its style."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
 from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
-from exemplar_lab.data.synth.scene_cast import View, classes_of_plain, layers, look, settle
+from exemplar_lab.data.synth.scene_cast import classes_of_plain, layers, look, settle
 from exemplar_lab.data.synth.scene_layout import Camera, World, draw_world, exemplar_camera, target_camera
 from exemplar_lab.data.synth.scene_materials import CLASSES
 from exemplar_lab.data.synth.scene_render import Lamps, paint, scenery
 from exemplar_lab.data.synth.scene_style import draw_style, light_of
 from exemplar_lab.data.synth.scene_truth import classes_of, truth_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, repeat_halves
-from exemplar_lab.translation import Batch
+from exemplar_lab.translation import Batch, concatenate
 
 VERSION = 1
 """Part of every seed: raise it when pictures change, so that numbers from before are not mistaken for numbers after."""
@@ -28,6 +28,9 @@ CANDIDATES = 16
 """Worlds among which scheme "retrieval" finds the one whose labels are spread most alike."""
 
 REMOVABLE = ("mountain", "hill", "sea", "river", "sand", "dirt", "bush", "tree", "house", "balloon")
+
+_PIXELS = 2**18
+"""So many pixels are painted at a time."""
 
 _C = {name: number for number, name in enumerate(CLASSES)}
 
@@ -72,43 +75,68 @@ class Scenes:
             )
         key = sample_keys(VERSION, self.split, indices.to(device))
         dials = dials_of(self.tier, "scenes")
-        camera = target_camera(key)
-        here = _counted(settle(draw_world(key, key, camera, self.split, dials)), dials.instances, 0)
-        there, other = (here, camera) if self.scheme == "view" else _retrieved(key, here, camera, self.split, dials)
-        there = _counted(there, dials.instances, 1)
-        there, lacking = _robbed(key, here, there, camera, dials.unmatched)
-        other = exemplar_camera(key, other, dials)
-        if dials.halves > 1:
-            # What is to be repeated is the middle of the view, not its left edge.
-            other = other._replace(axis=other.axis - 0.5 + 0.5 / dials.halves)
-        world = World(*(torch.cat(pair) for pair in zip(here, there, strict=True)))
-        if self.scheme == "retrieval" or dials.instances != (0, 0):
-            world = _painted_alike(world, dials.instances)
-        view = look(world, Camera(*(torch.cat(pair) for pair in zip(camera, other, strict=True))), self.size)
-        images, albedo, layer, part, style = self._pictures(key, dials, world, view, there)
-        maps = F.one_hot(part.view(-1, self.size, self.size), len(CLASSES)).movedim(-1, 1).float()
-        conditions = condition_of(dials.gap, maps, images, part.view(-1, self.size, self.size), len(CLASSES))
-        conditions = drop_blocks(conditions, torch.cat([fold(key, "target"), fold(key, "exemplar")]), dials.dropout)
-        truth = None
-        if self.truth:
-            same = self.scheme == "view"
-            truth = truth_of(world, view, layer, part, albedo, style, lacking, dials.instances, same, self.size)
-        (target, exemplar), (condition, exemplar_condition) = images.chunk(2), conditions.chunk(2)
-        paired = torch.ones(len(key), dtype=torch.bool, device=key.device)
-        return repeat_halves(Batch(condition, target, exemplar, exemplar_condition, paired, truth), dials.halves)
+        plan = _plan(key, self.split, dials, self.scheme)
+        # Small portions stay in the cache; a sample does not notice.
+        portion = max(1, (_PIXELS if key.device.type == "cpu" else 64 * _PIXELS) // (2 * self.size * self.size))
+        parts = [self._pairs(plan.cut(at), dials) for at in torch.arange(len(key), device=key.device).split(portion)]
+        return repeat_halves(concatenate(parts), dials.halves)
 
-    def _pictures(self, key: Tensor, dials: Dials, world: World, view: View, there: World) -> tuple[Tensor, ...]:
-        """Images and albedo of targets and then exemplars, the topmost layer and the class of all pixels, and the styles."""
-        style = draw_style(fold(key, "style"), self.split, there.snowy.double()).repeat(2, 1)
-        lamps = _lamps(key, style, dials)
+    def _pairs(self, plan: "_Plan", dials: Dials) -> Batch:
+        key, world = plan.key, plan.world
+        view = look(world, plan.camera, self.size)
+        style = draw_style(fold(key, "style"), self.split, plan.frost).repeat(2, 1)
         rough = uniform(key, "texture", (), 0.8, 1.2)
         if dials.entropy is not None:
             rough = torch.full_like(rough, 2.2 * dials.entropy)
-        scene = scenery(world, view, style, lamps, rough.repeat(2), self.size)
-        layer, picture, parts, found = layers(world, view, self.size)
-        grain = torch.cat([uniform(fold(key, name), "grain", (2,), 0, 256) for name in ("target", "exemplar")]).long()
-        images, albedo, behind = paint(scene, parts, found, grain)
-        return images, albedo, layer, classes_of(world, layer, picture, behind), style
+        scene = scenery(world, view, style, _lamps(key, style, dials), rough.repeat(2), self.size)
+        layer, picture, things, found = layers(world, view, self.size)
+        both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
+        images, albedo, behind = paint(scene, things, found, uniform(both, "grain", (2,), 0, 256).long())
+        part = classes_of(world, layer, picture, behind)
+        labels = part.view(-1, 1, self.size, self.size)
+        maps = images.new_zeros(len(both), len(CLASSES), self.size, self.size).scatter_(1, labels, 1.0)
+        conditions = drop_blocks(condition_of(dials.gap, maps, images, labels[:, 0], len(CLASSES)), both, dials.dropout)
+        truth = None
+        if self.truth:
+            same = self.scheme == "view"
+            truth = truth_of(world, view, layer, part, albedo, style, plan.lacking, dials.instances, same, self.size)
+        (target, exemplar), (condition, exemplar_condition) = images.chunk(2), conditions.chunk(2)
+        paired = torch.ones(len(key), dtype=torch.bool, device=key.device)
+        return Batch(condition, target, exemplar, exemplar_condition, paired, truth)
+
+
+class _Plan(NamedTuple):
+    """What is decided before anything is drawn: keys, worlds and cameras of targets and then exemplars, whether there may be
+    frost, and the classes that the exemplars lack."""
+
+    key: Tensor
+    world: World
+    camera: Camera
+    frost: Tensor
+    lacking: Tensor
+
+    def cut(self, at: Int[Tensor, " m"]) -> "_Plan":
+        """The plan of some of the pairs."""
+        both = torch.cat([at, at + len(self.key)])
+        world, camera = World(*(v[both] for v in self.world)), Camera(*(v[both] for v in self.camera))
+        return _Plan(self.key[at], world, camera, self.frost[at], self.lacking[at])
+
+
+def _plan(key: Int[Tensor, " b"], split: str, dials: Dials, scheme: str) -> _Plan:
+    camera = target_camera(key)
+    here = _counted(settle(draw_world(key, key, camera, split, dials)), dials.instances, 0)
+    there, other = (here, camera) if scheme == "view" else _retrieved(key, here, camera, split, dials)
+    there = _counted(there, dials.instances, 1)
+    there, lacking = _robbed(key, here, there, camera, dials.unmatched)
+    other = exemplar_camera(key, other, dials)
+    if dials.halves > 1:
+        # What is to be repeated is the middle of the view, not its left edge.
+        other = other._replace(axis=other.axis - 0.5 + 0.5 / dials.halves)
+    world = World(*(torch.cat(pair) for pair in zip(here, there, strict=True)))
+    if dials.instances[1]:
+        world = _dressed(world, dials.instances[1])
+    camera = Camera(*(torch.cat(pair) for pair in zip(camera, other, strict=True)))
+    return _Plan(key, world, camera, there.snowy.double(), lacking)
 
 
 def _counted(world: World, instances: tuple[int, int], which: int) -> World:
@@ -119,20 +147,20 @@ def _counted(world: World, instances: tuple[int, int], which: int) -> World:
     return world._replace(thing_on=torch.where(balloon, (world.thing_name < instances[which]).float(), world.thing_on))
 
 
-def _painted_alike(world: World, instances: tuple[int, int]) -> World:
-    """Balloon i of the targets wears what balloon i modulo m of the exemplars wears: its drawing and its colours."""
+def _dressed(world: World, count: int) -> World:
+    """Balloon i of the targets wears what balloon i modulo `count` of the exemplars wears: its drawing and its colours."""
     balloon = world.thing_class == _C["balloon"]
-    samples, many = len(world.land) // 2, int(balloon[0].sum())
-    if instances[1] == 0:
-        return world
-    worn = torch.where(balloon, world.thing_name % instances[1], world.thing_name)
-    worn = torch.cat([worn[:samples], world.thing_name[samples:]])
+    samples, many = len(world.land) // 2, int(balloon[:1].sum())
+    worn = torch.where(balloon, world.thing_name, 0)
+    worn = torch.cat([worn[:samples] % count, worn[samples:]])
+    # Where among the things the balloon of each name is.
     order = torch.where(balloon, world.thing_name, many).argsort(dim=1, stable=True)
-    drawing = world.thing_sprite.gather(1, order)
-    sprite = torch.where(balloon, drawing.gather(1, worn.clamp_max(many - 1)), world.thing_sprite)
-    hue = world.thing_hue.gather(1, order[..., None].expand_as(world.thing_hue))
-    hue = hue.gather(1, worn.clamp_max(many - 1)[..., None].expand_as(hue))
-    return world._replace(thing_sprite=sprite, thing_hue=torch.where(balloon[..., None], hue, world.thing_hue))
+    owner = order.gather(1, worn)
+    hue = world.thing_hue.gather(1, owner[..., None].expand_as(world.thing_hue))
+    return world._replace(
+        thing_sprite=torch.where(balloon, world.thing_sprite.gather(1, owner), world.thing_sprite),
+        thing_hue=torch.where(balloon[..., None], hue, world.thing_hue),
+    )
 
 
 def _labels(world: World, camera: Camera, size: int) -> Int[Tensor, "n p"]:
