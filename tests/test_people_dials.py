@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_synth_people import _tensors
 
@@ -75,8 +75,9 @@ def test_no_dial_breaks_a_picture(dials, index, split, size):
     assert (others[~others.isnan()] <= size).all()
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(dials=wild)
+@example(Dials(entropy=1.0, crop=0.4, occlusion=(0.2, 0.4), extras=0.5, repetition=3))
 def test_no_dial_ties_samples_together(dials):
     source = People(20, "train", dials)
     joined = concatenate([source.batch(torch.tensor([i])) for i in (3, 5)])
@@ -86,7 +87,7 @@ def test_no_dial_ties_samples_together(dials):
 
 def test_winners_and_visibility_against_all_parts_at_all_points():
     """Without tiles, candidates or keys: every part is tried at every point."""
-    size, dials = 24, TIERS["medium"]
+    size, dials = 64, TIERS["medium"]
     dials = replace(dials, occlusion=(0.0, 0.0))
     truth = People(size, "val", dials).batch(torch.arange(3)).truth
     key = sample_keys(VERSION, "val", torch.arange(3))
@@ -106,13 +107,13 @@ def test_winners_and_visibility_against_all_parts_at_all_points():
     y, x = (v.reshape(1, -1) for v in torch.meshgrid(centre, centre, indexing="ij"))
     for sample in range(3):
         part = truth.target_part[sample].flatten()
-        assert (winner(sample, x, y) != part).float().mean() < 2e-3
-        assert (winner(sample + 3, x, y) != truth.exemplar_part[sample].flatten()).float().mean() < 2e-3
+        assert (winner(sample, x, y) != part).sum() <= 1
+        assert (winner(sample + 3, x, y) != truth.exemplar_part[sample].flatten()).sum() <= 1
         at = truth.flow[sample].flatten(1).nan_to_num(-size) / size
         inside = ((at > 0) & (at < 1)).all(0)
         shown = inside & (winner(sample + 3, at[:1], at[1:]) == part) & (part >= 0)
         visible = truth.visible[sample].flatten()
-        assert not (visible & ~shown).any()
+        assert (visible & ~shown).sum() <= 1
         # Shown by the right part but not visible: its far side. There are some, and few.
         assert (shown & ~visible).sum() < 0.25 * visible.sum()
 
@@ -290,6 +291,23 @@ def test_light_sets_the_images_apart():
     assert sorted(differences) == differences
     assert differences[1] < 2.5 * differences[0] + 0.03
     assert differences[-1] > 3 * differences[1]
+
+
+def test_far_apart_lamps_stand_on_opposite_sides():
+    batch = _pairs(64, 12, light=4.0, articulation=0.0)
+    truth, sides = batch.truth, []
+    shown = (
+        (batch.target, truth.target_albedo, truth.target_part),
+        (batch.exemplar, truth.exemplar_albedo, truth.exemplar_part),
+    )
+    for image, paint, part in shown:
+        chest = part == body.INDEX["chest"]
+        shade = image.mean(1) / paint.mean(1).clamp_min(0.05)
+        column = torch.arange(64.0) * chest
+        right = torch.arange(64.0) > (column.sum((1, 2)) / chest.sum((1, 2)))[:, None, None]
+        halves = [(shade * half).sum((1, 2)) / half.sum((1, 2)) for half in (chest & right, chest & ~right)]
+        sides.append((halves[0] - halves[1]).sign())
+    assert torch.equal(sides[0], -sides[1])
 
 
 @pytest.mark.parametrize("copies", [2, 3])

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, Spot, axes, clearance, locate, pack, take
+from exemplar_lab.data.synth.body import INDEX, PARTS, Bones, Spot, axes, clearance, depth, locate, pack, take
 from exemplar_lab.data.synth.body_cast import (
     Blocks,
     Tiling,
@@ -151,7 +151,7 @@ def _contact(tubes: Tensor, surfaces: Surfaces, light: Light, unit: Tensor) -> F
         x, y = corner_x[chunk, None] + off_x, corner_y[chunk, None] + off_y
         bone = take(tubes, sample[chunk] * len(PARTS) + part[chunk])
         shift = soft[chunk, None] * 0.6
-        level[chunk] = locate(bone, x - light.x[sample[chunk], None] * shift, y - light.y[sample[chunk], None] * shift).z
+        level[chunk] = depth(bone, x - light.x[sample[chunk], None] * shift, y - light.y[sample[chunk], None] * shift)[0]
     half = 0.5 * tiles.side / tiles.size
     hull = hulls(tubes)
     caster, surface = near(hull.index_select(2, sample), corner_x + half, corner_y + half, soft + half * 1.4143)

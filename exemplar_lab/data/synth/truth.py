@@ -66,7 +66,7 @@ def truth_of(
     part, sample, row, won, x, y = (v.index_select(0, mine) for v in (part, sample, row, won, x, y))
     here = _Points(sample + samples, part, *(v.index_select(0, mine) for v in (spot.along, spot.sin, spot.cos)))
     flow, visible = _seen(tubes, here)
-    count = _stretch(tubes, sample, here, x, y, 0.25 / size) * visible
+    count = _stretch(tubes, sample, here, flow, x, y, 0.25 / size) * visible
     answers = [*flow, visible, count]
     for asked, right in _others(look, here, alike, samples, repeated):
         answers += _answer(tubes, asked, right)
@@ -138,16 +138,16 @@ def _others(look: Look, here: _Points, alike: Tensor, samples: int, repeated: bo
                 yield asked, has * same * (asked.along > 0) * (asked.along < 1)
 
 
-def _stretch(tubes: Tensor, sample: Tensor, there: _Points, x: Tensor, y: Tensor, step: float) -> Float[Tensor, "n k"]:
-    """|det ∂flow| by differences on the part itself, on the side that stays on the part."""
+def _stretch(
+    tubes: Tensor, sample: Tensor, there: _Points, here: tuple[Tensor, Tensor], x: Tensor, y: Tensor, step: float
+) -> Float[Tensor, "n k"]:
+    """|det ∂flow| by differences on the part itself, on the side that stays on the part; `here` is the flow at (x, y)."""
     from_, to = (take(tubes, of * len(PARTS) + there.part) for of in (sample, there.sample))
 
     def carried(dx, dy):
         spot = locate(from_, x + dx, y + dy)
         at_x, at_y, _ = place(to, spot.along, spot.sin, spot.cos)
         return at_x, at_y, spot.inside
-
-    here = carried(0, 0)
 
     def slope(dx, dy):
         ahead, back = carried(dx, dy), carried(-dx, -dy)
