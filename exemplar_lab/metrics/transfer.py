@@ -80,7 +80,7 @@ def mean_transfer(matrices: Float[Tensor, "n c c"]) -> Float[Tensor, "c c"]:
 
 def transfer_rank(matrix: Float[Tensor, "c c"], true: Float[Tensor, "c c"]) -> float:
     """Spearman's ρ between the entries off the diagonal that are known in both: who helps whom, apart from each itself."""
-    off = ~torch.eye(len(true), dtype=torch.bool)
+    off = ~torch.eye(len(true), dtype=torch.bool, device=true.device)
     known = off & matrix.isfinite() & true.isfinite()
     return float(spearman(matrix[known].double(), true[known].double())) if known.sum() > 2 else math.nan
 
@@ -89,7 +89,9 @@ def class_features(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
     """The rows as features of the classes: each diagonal entry becomes the second largest of its row, so that no class stands
     alone for feeding on itself (Fig. 12 of [MSCA]); NaN counts as 0, what a class never got."""
     matrix = matrix.nan_to_num()
-    return torch.where(torch.eye(len(matrix), dtype=torch.bool), matrix.topk(2, dim=-1).values[:, 1:], matrix)
+    return torch.where(
+        torch.eye(len(matrix), dtype=torch.bool, device=matrix.device), matrix.topk(2, dim=-1).values[:, 1:], matrix
+    )
 
 
 def class_tree(matrix: Float[Tensor, "c c"]) -> np.ndarray:
@@ -101,7 +103,7 @@ def class_tree(matrix: Float[Tensor, "c c"]) -> np.ndarray:
         raise ValueError(
             f"got a transfer matrix of {len(matrix)} classes, expected at least 3: there is only one tree of fewer"
         )
-    return linkage(pdist(class_features(matrix).double().numpy()), method="average")
+    return linkage(pdist(class_features(matrix).double().cpu().numpy()), method="average")
 
 
 def cophenetic_correlation(one: Float[Tensor, "c c"], other: Float[Tensor, "c c"]) -> float:
