@@ -71,9 +71,38 @@ def draw_occluder(key: Int[Tensor, " b"], figure: Bool[Tensor, "b h w"], share: 
         (palette[kind, choose(key, "colour", (1,) * 5)] * shade).clamp(0, 1),
         torch.tensor(_TRIMS, device=key.device)[choose(key, "trim", (1,) * len(_TRIMS))],
     )
-    x, y = _centres(figure)
-    thing = thing._replace(axis=_quantile(x.expand(len(key), -1), figure, uniform(key, "axis", (), 0.3, 0.7)))
-    return thing._replace(edge=_quantile(height(thing, x, y), figure, share))
+    few = few_of(figure.flatten(1))
+    x, y = (few.of(v.expand(len(key), -1)) for v in _centres(figure))
+    thing = thing._replace(axis=_quantile(x, few.valid, uniform(key, "axis", (), 0.3, 0.7)))
+    return thing._replace(edge=_quantile(height(thing, x, y), few.valid, share))
+
+
+class Few(NamedTuple):
+    """The points that matter of b rows of n, moved to the front: most points of a picture need not be asked."""
+
+    sample: Int[Tensor, " k"]
+    point: Int[Tensor, " k"]
+    slot: Int[Tensor, " k"]
+    """Place among the points kept."""
+    valid: Bool[Tensor, "b m"]
+
+    def of(self, value: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
+        front = value.new_zeros(self.valid.shape)
+        front[self.sample, self.slot] = value[self.sample, self.point]
+        return front
+
+    def back(self, front: Float[Tensor, "b m"], whole: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """`whole` with the points kept in their places."""
+        whole[self.sample, self.point] = front[self.sample, self.slot]
+        return whole
+
+
+def few_of(kept: Bool[Tensor, "b n"]) -> Few:
+    sample, point = kept.nonzero(as_tuple=True)
+    total = kept.sum(1)
+    slot = (kept.cumsum(1) - 1)[sample, point]
+    most = max(int(total.max()), 1) if len(total) else 1
+    return Few(sample, point, slot, torch.arange(most, device=kept.device) < total[:, None])
 
 
 def height(thing: Occluder, x: Float[Tensor, "#b n"], y: Float[Tensor, "#b n"]) -> Float[Tensor, "b n"]:
@@ -99,8 +128,9 @@ def picture(
     cover = (inner * min(size) * 0.8 + 0.5).clamp(0, 1)
     behind = (1 + inner / 0.05).clamp(0, 1)
     behind = 1 - 0.42 * behind * behind
+    few = few_of(cover > 0)
+    x, y, inner = (few.of(v.expand(samples, -1)) for v in (x, y, inner))
     colours = torch.zeros(samples, 6, x.shape[1], device=x.device)
-    x, y = (v.expand(samples, -1) for v in (x, y))
     for number, name in enumerate(KINDS):
         which = (thing.kind == number).nonzero().flatten()
         if len(which):
@@ -109,7 +139,10 @@ def picture(
             # Light falls off a little towards the floor; edges catch some from behind.
             light = light * (1.06 - 0.16 * y[which]) * exposure[which][:, None]
             colours[which] = torch.cat([(albedo * light[:, None]).clamp(0, 1), albedo.clamp(0, 1)], dim=1)
-    image, albedo = colours.unflatten(2, size).chunk(2, dim=1)
+    # What is not covered stays black; it is never seen.
+    whole = torch.zeros(samples, cover.shape[1], 6, device=x.device)
+    whole[few.sample, few.point] = colours.mT[few.sample, few.slot]
+    image, albedo = whole.mT.unflatten(2, size).chunk(2, dim=1)
     return image, albedo, *(v.unflatten(1, size)[:, None] for v in (cover, behind))
 
 
@@ -119,9 +152,8 @@ def _centres(figure: Bool[Tensor, "b h w"]) -> tuple[Float[Tensor, "1 n"], Float
     return ((x + 0.5) / width).reshape(1, -1), ((y + 0.5) / height).reshape(1, -1)
 
 
-def _quantile(value: Float[Tensor, "b n"], figure: Bool[Tensor, "b h w"], share: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """A threshold with `share` of the figure's values below it; −1 for an empty figure. Sorting rounds nothing."""
-    kept = figure.flatten(1)
+def _quantile(value: Float[Tensor, "b n"], kept: Bool[Tensor, "b n"], share: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """A threshold with `share` of the values kept below it; −1 where none is kept. Sorting rounds nothing."""
     ordered = torch.where(kept, value, torch.inf).sort(dim=1).values
     total = kept.sum(1)
     below = (share * total).round().long()

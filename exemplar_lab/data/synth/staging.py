@@ -10,7 +10,7 @@ from torch import Tensor
 from exemplar_lab.data import edges
 from exemplar_lab.data.seeds import fold, uniform
 from exemplar_lab.data.synth.dials import GAPS
-from exemplar_lab.data.synth.occluder import draw_occluder, height, picture
+from exemplar_lab.data.synth.occluder import draw_occluder, few_of, height, picture
 from exemplar_lab.data.synth.paint_noise import clouds, seed_of
 from exemplar_lab.translation import Batch, Truth
 
@@ -34,15 +34,19 @@ def occlude(batch: Batch, figure: Bool[Tensor, "b h w"], key: Int[Tensor, " b"],
     if truth is not None:
         hidden = cover[:, 0] >= 0.5
 
-        def is_behind(points: Float[Tensor, "b 2 n"]) -> Bool[Tensor, "b n"]:
-            return height(thing, points[:, 0].nan_to_num() / size[1], points[:, 1].nan_to_num() / size[0]) < thing.edge[:, None]
+        def is_behind(points: Float[Tensor, "b 2 n"], asked: Bool[Tensor, "b n"]) -> Bool[Tensor, "b n"]:
+            few = few_of(asked)
+            x, y = (few.of(points[:, i] / size[1 - i]) for i in (0, 1))
+            depth = few.back(height(thing, x, y), torch.full_like(points[:, 0], torch.inf))
+            return depth < thing.edge[:, None]
 
-        visible = truth.visible & ~is_behind(truth.flow.flatten(2)).unflatten(1, size)
+        visible = truth.visible & ~is_behind(truth.flow.flatten(2), truth.visible.flatten(1)).unflatten(1, size)
         changed = {"visible": visible, "count": None if truth.count is None else truth.count * visible}
         if truth.match_set is not None:
             answers = truth.match_set.clone()
             for number in range(1, answers.shape[1]):
-                lost = is_behind(answers[:, number].flatten(2)).unflatten(1, size)
+                points = answers[:, number].flatten(2)
+                lost = is_behind(points, ~points[:, 0].isnan()).unflatten(1, size)
                 answers[:, number] = torch.where(lost[:, None], torch.nan, answers[:, number])
             changed["match_set"] = answers
         if truth.exemplar_albedo is not None:
