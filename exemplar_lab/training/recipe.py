@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from exemplar_lab.data.photos import Photographs
-from exemplar_lab.data.synth.people import People
+from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.translation import Source
 
-SOURCES = {"People": People, "Photographs": Photographs}
+SOURCES = {"Photographs": Photographs} | {kind.__name__: kind for kind in TASKS.values()}
 
 
 @dataclass(frozen=True)

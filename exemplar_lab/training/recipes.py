@@ -4,7 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.synth.faces import Faces
+from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
+from exemplar_lab.data.synth.scenes import Scenes
+from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
@@ -79,19 +83,19 @@ def make_recipe(
 ) -> Recipe:
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
-    data: "people", "photos", or a folder of photographs. features: "fixed" needs no download; "vgg19", the papers' network,
-    needs its weights (see `nn.features.load_vgg19`). Raises ValueError for anything unknown.
+    data: a task of the procedural world (people, faces, scenes, paintings), "photos", or a folder of photographs. features:
+        "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
+
+    Raises ValueError for anything unknown.
     """
     if model != "cocosnet":
         raise ValueError(f"got the model {model!r}, expected cocosnet")
-    if data == "people":
-        recipe = cocosnet_people(profile, seed, variant)
-    elif data == "photos":
-        recipe = cocosnet_photos(profile, seed, variant)
+    if data in _COCOSNET:
+        recipe = _COCOSNET[data](profile, seed, variant)
     elif Path(data).is_dir():
         recipe = cocosnet_photos(profile, seed, variant, folder=data)
     else:
-        raise ValueError(f"got the data {data!r}, expected people, photos, or an existing folder of photographs")
+        raise ValueError(f"got the data {data!r}, expected {', '.join(_COCOSNET)}, or an existing folder of photographs")
     if features == "fixed":
         return recipe
     return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(FEATURE_WEIGHTS))
@@ -106,6 +110,30 @@ def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") 
     PCK@0.05 0.490, warp L1 0.508 × that of copying (oracle 0.449), image L1 0.031, SSIM 0.804. gpu and paper: never run.
     """
     return _cocosnet("people", People(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
+
+
+def cocosnet_faces(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """CoCosNet from landmarks and edges to procedural faces: the same person with another pose and expression.
+
+    exemplar-lab train cocosnet --data faces
+    """
+    return _cocosnet("faces", Faces(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
+
+
+def cocosnet_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """CoCosNet from labels to procedural landscapes: the same land from another place, the target in the exemplar's style.
+
+    exemplar-lab train cocosnet --data scenes
+    """
+    return _cocosnet("scenes", Scenes(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
+
+
+def cocosnet_paintings(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """CoCosNet from a photograph to a painting: the same land painted from another place lends its hand.
+
+    exemplar-lab train cocosnet --data paintings
+    """
+    return _cocosnet("paintings", Paintings(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
 
 
 def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str | None = None) -> Recipe:
@@ -149,7 +177,8 @@ def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, 
             model = replace(model, norm="batch")
         case "spatial-centring":
             model = replace(model, centring="space")
-    validation = replace(source, split="val", truth=True) if isinstance(source, People) else replace(source, split="val")
+    made = {"truth": True} if isinstance(source, tuple(TASKS.values())) else {}  # photographs always know their flow
+    validation = replace(source, split="val", **made)
     name = f"cocosnet-{data}-{profile}" + (f"-{variant}" if variant != "full" else "")
     return Recipe(
         name=name + (f"-seed{seed}" if seed else ""),
@@ -161,3 +190,13 @@ def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, 
         seed=seed,
         **_RUN[profile],
     )
+
+
+_COCOSNET = {
+    "people": cocosnet_people,
+    "faces": cocosnet_faces,
+    "scenes": cocosnet_scenes,
+    "paintings": cocosnet_paintings,
+    "photos": cocosnet_photos,
+}
+"""What `--data` names, apart from a folder."""

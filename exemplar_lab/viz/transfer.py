@@ -23,7 +23,7 @@ def transfer_heatmaps(matrices: dict[str, Float[Tensor, "c c"]], classes: tuple[
     for axis, (name, matrix) in zip(figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True):
         shares = matrix.detach().float().cpu().numpy()
         seaborn.heatmap(
-            shares, ax=axis, vmin=0, vmax=max(float(np.nanmax(shares)), 1e-6), cmap="mako", square=True, cbar=False,
+            shares, ax=axis, vmin=0, vmax=max(float(np.nan_to_num(shares).max()), 1e-6), cmap="mako", square=True, cbar=False,
             annot=True, fmt=".2f", annot_kws={"fontsize": 54 / len(classes)}, linewidths=0.4,
             xticklabels=classes, yticklabels=classes,
         )  # fmt: skip
