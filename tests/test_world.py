@@ -119,7 +119,7 @@ def test_world_draws_a_sheet_and_says_how(extra, tmp_path, capsys):
         (["dogs"], "got the task 'dogs', expected one of people"),
         (["people", "--dial", "unmatched"], "unmatched is heard by scenes"),
         (["people", "--set", "unmatched=2"], "unmatched is heard by scenes"),
-        (["people", "--set", "zoom=9"], "got zoom = (9, 9), expected two numbers"),
+        (["people", "--set", "zoom=9"], "got zoom = (9.0, 9.0), expected two numbers"),
         (["people", "--n", "0"], "got --n 0, expected 1 … 64 pairs"),
         (["people", "--out", "sheet.gif"], "expected a name that ends in .png"),
     ],

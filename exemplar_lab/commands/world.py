@@ -72,4 +72,12 @@ def _setting(text: str) -> tuple[str, object]:
         value = ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
-    return name, (value, value) if DIALS[name].kind == "range" and not isinstance(value, tuple) else value
+    if DIALS[name].kind == "range" and not isinstance(value, tuple):
+        value = (value, value)
+    if DIALS[name].kind in ("number", "chance", "range"):
+        value = tuple(map(_as_float, value)) if isinstance(value, tuple) else _as_float(value)
+    return name, value
+
+
+def _as_float(value: object) -> object:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
