@@ -268,5 +268,10 @@ def test_summary_and_table():
     text = table({"ours": summary, "nothing": {}})
     assert text.splitlines()[0].split() == ["pck@0.1", "warp_l1", "warp_l1_ratio"]
     assert "0.500 ±" in text.splitlines()[2] and text.splitlines()[3].count("–") == 3
+    values = torch.randn(40, generator=torch.Generator().manual_seed(0))
+    alone = summarise([{"epe": values}])["epe"]
+    thrice = summarise([{"epe": values.repeat(3)}], group=torch.arange(40).repeat(3))["epe"]
+    assert thrice == {name: pytest.approx(number) for name, number in alone.items()}
+    assert summarise([{"epe": values.repeat(3)}])["epe"]["half_width"] < 0.7 * alone["half_width"]
     many = summarise([{"epe": torch.randn(400, generator=torch.Generator().manual_seed(0))}])
     assert many["epe"]["half_width"] == pytest.approx(1.96 / 20, rel=0.15)

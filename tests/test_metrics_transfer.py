@@ -158,6 +158,9 @@ def test_the_mean_matrix_counts_only_what_occurred():
     one, two = torch.tensor([[1.0, math.nan], [math.nan, math.nan]]), torch.tensor([[0.0, 0.5], [0.25, math.nan]])
     expected = torch.tensor([[0.5, 0.5], [0.25, math.nan]])
     torch.testing.assert_close(mean_transfer(torch.stack([one, two])), expected, equal_nan=True)
+    times = torch.tensor([[1.0, 1], [0, 2], [3, 1]])
+    again = [mean_transfer(torch.stack(images)) for images in ([one, two], [two, two], [one, one, one, two])]
+    torch.testing.assert_close(mean_transfer(torch.stack([one, two]), times), torch.stack(again), equal_nan=True)
 
 
 def test_summary_is_of_the_mean_matrix_and_its_interval_shrinks():

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
@@ -11,34 +12,47 @@ PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
 SHOWN = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint", "warp_l1", "warp_l1_ratio", "albedo_l1_ratio", "warp_ssim")
 
 
-def summarise(batches: list[dict[str, Tensor]], draws: int = 1000) -> dict[str, dict[str, float]]:
+def summarise(
+    batches: list[dict[str, Tensor]], draws: int = 1000, group: Int[Tensor, " n"] | None = None
+) -> dict[str, dict[str, float]]:
     """{name: {"mean", "half_width"}} over all images of all batches, ready for JSON.
 
     The half width is that of the 95 % interval when images are drawn again with replacement (`draws` times, always the same
-    draws); NaN values, of images without the cells in question, are left out. Two kinds of number are added:
+    draws); NaN values, of images without the cells in question, are left out. group: images of one number are drawn together,
+    because they are not independent: one pair at several levels of a dial. Two kinds of number are added:
     `… per point`: errors and PCK averaged over cells rather than images, as some papers print them;
     `…_ratio`: the error of the warp over that of the unwarped exemplar, a ratio of means.
     """
     per_image = {name: torch.cat([batch[name] for batch in batches]).double().cpu() for name in batches[0]}
     images = len(next(iter(per_image.values())))
-    again = torch.randint(images, (draws, images), generator=torch.Generator().manual_seed(0))
+    times = torch.cat([torch.ones(1, images, dtype=torch.float64), drawn_again(images, draws, group)])
     ones = torch.ones(images, dtype=torch.float64)
     weighted = {name: (value, ones) for name, value in per_image.items()}
     if "cells" in per_image:
         cells = per_image["cells"]
         by_point = [name for name in per_image if name.partition("@")[0] in PER_POINT]
         weighted |= {f"{name} per point": (per_image[name], cells) for name in by_point}
-    summary = {
-        name: _with_interval(_mean(value, weight), _mean(value[again], weight[again]))
-        for name, (value, weight) in weighted.items()
-    }
+    summary = {name: with_interval(_mean(value, weight * times)) for name, (value, weight) in weighted.items()}
     for warp, copy in (("warp_l1", "copy_l1"), ("albedo_l1", "copy_albedo_l1")):
         if warp in per_image and copy in per_image:
-            ratio, drawn = (
-                _mean(per_image[warp][i], ones[i]) / _mean(per_image[copy][i], ones[i]) for i in (slice(None), again)
-            )
-            summary[f"{warp}_ratio"] = _with_interval(ratio, drawn)
+            summary[f"{warp}_ratio"] = with_interval(_mean(per_image[warp], times) / _mean(per_image[copy], times))
     return summary
+
+
+def drawn_again(images: int, draws: int, group: Int[Tensor, " n"] | None = None) -> Float[Tensor, "draws n"]:
+    """How often each image occurs when all are drawn again with replacement, those of one group together; always the same."""
+    which = torch.arange(images) if group is None else group.unique(return_inverse=True)[1]
+    groups = int(which.max()) + 1
+    again = torch.randint(groups, (draws, groups), generator=torch.Generator().manual_seed(0))
+    times = torch.zeros(draws, groups, dtype=torch.float64).scatter_add(1, again, torch.ones(again.shape, dtype=torch.float64))
+    return times[:, which]
+
+
+def with_interval(numbers: Float[Tensor, " n"]) -> dict[str, float]:
+    """The first number as the mean; half of the range that holds 95 % of the others, those that are known."""
+    mean, drawn = numbers[0], numbers[1:][numbers[1:].isfinite()]
+    low, high = drawn.quantile(drawn.new_tensor([0.025, 0.975])).tolist() if len(drawn) else (math.nan, math.nan)
+    return {"mean": mean.item(), "half_width": (high - low) / 2}
 
 
 def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[str, ...] = SHOWN) -> str:
@@ -61,16 +75,10 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[st
     return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
 
 
-def _mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean over the last axis, leaving NaN out."""
-    known = value.isfinite()
-    return torch.where(known, value * weight, 0).sum(-1) / torch.where(known, weight, 0).sum(-1)
-
-
-def _with_interval(mean: Tensor, drawn: Tensor) -> dict[str, float]:
-    drawn = drawn[drawn.isfinite()]
-    low, high = drawn.quantile(drawn.new_tensor([0.025, 0.975])).tolist() if len(drawn) else (math.nan, math.nan)
-    return {"mean": mean.item(), "half_width": (high - low) / 2}
+def _mean(value: Float[Tensor, " n"], weight: Float[Tensor, "m n"]) -> Float[Tensor, " m"]:
+    """Weighted means of the known values, one for each row of weights."""
+    known = value.isfinite().to(weight.dtype)
+    return (weight @ value.nan_to_num(0, 0, 0)) / (weight @ known)
 
 
 def _written(number: dict[str, float | None] | None) -> str:

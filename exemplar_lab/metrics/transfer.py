@@ -16,6 +16,7 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence, FactoredMatch
 from exemplar_lab.metrics.ranks import spearman
+from exemplar_lab.metrics.tables import drawn_again, with_interval
 
 
 def labels_of_cells(label: Int[Tensor, "b h w"], size: tuple[int, int], classes: int) -> Int[Tensor, "b hc wc"]:
@@ -73,9 +74,13 @@ def class_oracle(
     return FactoredMatch(*sizes, target @ _present_share(true, size > 0), torch.ones_like(size), key_factor)
 
 
-def mean_transfer(matrices: Float[Tensor, "n c c"]) -> Float[Tensor, "c c"]:
-    """The mean over images of each entry that occurred; NaN for those that never did."""
-    return matrices.nanmean(0)
+def mean_transfer(matrices: Float[Tensor, "n c c"], times: Float[Tensor, "m n"] | None = None) -> Float[Tensor, "*m c c"]:
+    """The mean over images of each entry that occurred; NaN for those that never did. times: m means, each counting the images
+    so many times."""
+    if times is None:
+        return matrices.nanmean(0)
+    total, known = (torch.einsum("mn,nij->mij", times, m) for m in (matrices.nan_to_num(), matrices.isfinite().to(times.dtype)))
+    return total / known
 
 
 def transfer_rank(matrix: Float[Tensor, "c c"], true: Float[Tensor, "c c"]) -> float:
@@ -121,23 +126,15 @@ def cophenetic_correlation(one: Float[Tensor, "c c"], other: Float[Tensor, "c c"
 
 
 def transfer_summary(
-    matrices: Float[Tensor, "n c c"], expected: Float[Tensor, "n c c"], draws: int = 200
+    matrices: Float[Tensor, "n c c"], expected: Float[Tensor, "n c c"], draws: int = 200, group: Int[Tensor, " n"] | None = None
 ) -> dict[str, dict[str, float]]:
-    """{"transfer_rank", "cophenetic"}: the mean matrix of n images against the mean of what was expected of the same images, as
-    `tables.summarise` gives numbers.
-
-    The half width is that of the 95 % interval when images are drawn again with replacement.
-    """
-    matrices, expected = matrices.detach().double().cpu(), expected.double().cpu()
-    again = torch.randint(len(matrices), (draws, len(matrices)), generator=torch.Generator().manual_seed(0))
-    pairs = [(mean_transfer(matrices[i]), mean_transfer(expected[i])) for i in (slice(None), *again)]
-    summary = {}
-    for name, number in (("transfer_rank", transfer_rank), ("cophenetic", cophenetic_correlation)):
-        first, *drawn = [number(*pair) for pair in pairs]
-        known = [value for value in drawn if math.isfinite(value)]
-        low, high = np.quantile(known, [0.025, 0.975]) if known else (math.nan, math.nan)
-        summary[name] = {"mean": first, "half_width": float(high - low) / 2}
-    return summary
+    """{"transfer_rank", "cophenetic"}: the mean matrix of n images against the mean of what was expected of the same images,
+    with intervals as `tables.summarise` gives them, whose `group` this is."""
+    times = drawn_again(len(matrices), draws, group)
+    times = torch.cat([torch.ones(1, len(matrices), dtype=times.dtype), times])
+    pairs = list(zip(*(mean_transfer(m.detach().double().cpu(), times) for m in (matrices, expected)), strict=True))
+    numbers = {"transfer_rank": transfer_rank, "cophenetic": cophenetic_correlation}
+    return {name: with_interval(torch.tensor([number(*pair) for pair in pairs])) for name, number in numbers.items()}
 
 
 def _present_share(true: Float[Tensor, "c c"], present: Bool[Tensor, "b c"]) -> Float[Tensor, "b c c"]:

@@ -100,13 +100,16 @@ def measure(
     return score(answers, source, indices, device, references, batch_size=batch_size, progress=progress)
 
 
-def sum_up(measured: PerImage) -> Rows:
-    """{row: {number: {"mean", "half_width"}}} over all images of each row; `metrics.tables.table` prints it."""
+def sum_up(measured: PerImage, group: Int[Tensor, " n"] | None = None) -> Rows:
+    """{row: {number: {"mean", "half_width"}}} over all images of each row; `metrics.tables.table` prints it.
+
+    group: which images are one pair, seen several times; see `summarise`.
+    """
     rows = {}
     for row, numbers in measured.items():
-        rows[row] = summarise([{name: value for name, value in numbers.items() if value.dim() == 1}])
+        rows[row] = summarise([{name: value for name, value in numbers.items() if value.dim() == 1}], group=group)
         if "transfer" in numbers:
-            rows[row] |= transfer_summary(numbers["transfer"], numbers["expected_transfer"])
+            rows[row] |= transfer_summary(numbers["transfer"], numbers["expected_transfer"], group=group)
     return rows
 
 

@@ -62,7 +62,8 @@ def evaluate_suite(
     over all of them, ready for JSON.
 
     A model takes part where the level's condition is of the kind it was trained for (the dial `gap` changes it), and in
-    "overall" when it took part everywhere. Raises ValueError for one that can take part nowhere.
+    "overall" when it took part everywhere; intervals there draw a pair together with all its levels. Raises ValueError for a
+    model that can take part nowhere.
     progress: wraps the list of batches of a level, whose name is its second argument.
     """
     for one in contestants:
@@ -90,7 +91,7 @@ def evaluate_suite(
         "version": exemplar_lab.__version__,
         "seed": SEED,
         "levels": levels,
-        "overall": without_nan(sum_up(_joined(everything))),
+        "overall": without_nan(sum_up(_joined(everything), torch.cat([level.indices for level in suite.levels]))),
     }
 
 
