@@ -18,10 +18,10 @@ LOADINGS = {
     "sky": (0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0),
     "mountain": (0.10, 0.90, 0.0, 0.0, 0.0, 0.0, 0.0),
     "hill": (0.72, 0.20, 0.08, 0.0, 0.0, 0.0, 0.0),
-    "sea": (0.0, 0.0, 0.0, 0.0, 0.78, 0.22, 0.0),
-    "river": (0.0, 0.0, 0.0, 0.0, 0.58, 0.42, 0.0),
-    "sand": (0.0, 0.0, 0.10, 0.90, 0.0, 0.0, 0.0),
-    "dirt": (0.0, 0.04, 0.60, 0.36, 0.0, 0.0, 0.0),
+    "sea": (0.0, 0.0, 0.0, 0.0, 0.72, 0.28, 0.0),
+    "river": (0.0, 0.0, 0.0, 0.0, 0.45, 0.55, 0.0),
+    "sand": (0.0, 0.0, 0.15, 0.85, 0.0, 0.0, 0.0),
+    "dirt": (0.0, 0.0, 0.55, 0.45, 0.0, 0.0, 0.0),
     "grass": (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "bush": (0.80, 0.0, 0.04, 0.0, 0.0, 0.0, 0.0),
     "tree": (0.70, 0.0, 0.06, 0.0, 0.0, 0.0, 0.0),
@@ -31,25 +31,25 @@ LOADINGS = {
 """How much of each pigment a class is made of; what is missing to 1 is shade between leaves."""
 
 TEXTURE = {
-    "sky": (0.05, 0.10, 0.0),
+    "sky": (0.15, 0.15, 0.8),
     "mountain": (0.60, 0.70, 0.0),
     "hill": (0.55, 0.45, 0.0),
     "sea": (0.25, 0.30, 1.0),
     "river": (0.20, 0.25, 1.0),
     "sand": (0.60, 0.15, 0.1),
-    "dirt": (0.62, 0.25, 0.1),
-    "grass": (0.70, 0.40, 0.0),
+    "dirt": (0.60, 0.20, 0.1),
+    "grass": (0.72, 0.45, 0.0),
     "bush": (0.82, 0.55, 0.0),
     "tree": (0.85, 0.60, 0.0),
     "house": (0.35, 0.85, 0.1),
     "balloon": (0.15, 0.90, 0.2),
 }
-"""How fine the texture is, its contrast, and gloss; each 0 … 1."""
+"""How fine the texture is, its contrast, and gloss (the sky's: that it glows); each 0 … 1."""
 
-SNOW = {"mountain": 1.0, "hill": 0.85, "sand": 0.5, "dirt": 0.55, "grass": 0.9, "bush": 0.6, "tree": 0.55, "house": 0.25}
+SNOW = {"mountain": 1.0, "hill": 0.85, "sand": 0.5, "dirt": 0.5, "grass": 0.9, "bush": 0.6, "tree": 0.55, "house": 0.25}
 """How much snow stays on a class."""
 
-_SPREAD = 0.22
+_SPREAD = 0.10
 """Distance of two materials at which one still lends the other exp(−1/2) of what it keeps for itself."""
 
 
@@ -86,7 +86,7 @@ def true_distance() -> Float[Tensor, "12 12"]:
     look = colours(style)
     colour = (look[:, :, None] - look[:, None]).pow(2).mean((0, 3))
     texture = torch.tensor([TEXTURE[name] for name in CLASSES], dtype=torch.float64)
-    return (colour + 0.06 * (texture[:, None] - texture[None]).pow(2).mean(-1)).sqrt()
+    return (colour + 0.15 * (texture[:, None] - texture[None]).pow(2).mean(-1)).sqrt()
 
 
 def true_transfer_matrix(present: Float[Tensor, " 12"] | None = None) -> Float[Tensor, "12 12"]:
@@ -96,7 +96,7 @@ def true_transfer_matrix(present: Float[Tensor, " 12"] | None = None) -> Float[T
     nothing.
     """
     distance = true_distance()
-    weight = (-0.5 * (distance / _SPREAD * 2.4) ** 2).exp()
+    weight = (-0.5 * (distance / _SPREAD) ** 2).exp()
     if present is not None:
         weight = weight * present
     return weight / weight.sum(1, keepdim=True).clamp_min(1e-12)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise, ridge
@@ -63,7 +63,7 @@ def _of(value: Tensor, picture: Tensor) -> Tensor:
     return found if value.ndim == 1 else found.movedim(-1, 0)
 
 
-def _mix(here: Tensor, there: Tensor | float, share: Tensor) -> Tensor:
+def _mix(here: Tensor, there: Tensor | float, share: Tensor | float) -> Tensor:
     return here + (there - here) * share
 
 
@@ -99,7 +99,7 @@ def _lay(canvas: Tensor, pixel: Tensor, cover: Tensor, lit: Tensor, albedo: Tens
     canvas.index_copy_(1, pixel, old + (new - old) * cover)
 
 
-def _rows(keep: Float[Tensor, "n h"], size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _rows(keep: Bool[Tensor, "n h"], size: int) -> tuple[Tensor, Tensor, Tensor]:
     """The rows kept of all pictures, (r,), the pictures they belong to, (r, 1), and x of their pixels, (1, w)."""
     row = keep.flatten().nonzero().flatten()
     x = (torch.arange(size, device=row.device).float() + 0.5) / size
@@ -394,19 +394,26 @@ def _mirror(canvas: Float[Tensor, "8 n h w"], bare: Float[Tensor, "4 p"], scene:
     below = (y.float() + 0.5) / size - view.horizon[picture]
     calm = 1 - 0.55 * scene.style[:, 7].float()[picture]
     reach = size * (0.008 + 0.22 * below.clamp_min(0)) * (1.15 - 0.6 * calm)
-    source = (2 * bank - y).float() + 1 - ripple * reach
-    column = (pixel - line * size).float() + large[0] * reach * 0.4
-    source, column = source.abs().clamp(0, size - 1), column.clamp(0, size - 1)
-    source = torch.minimum(source, bank.clamp_min(0).float())
-    upper = source.floor()
-    share = source - upper
-    first = picture * size * size + upper.long() * size + column.long()
-    second = torch.where(upper < size - 1, first + size, first)
-    flat = lit.flatten(1)
-    # What stands on this side of the bank is not mirrored: what is behind it is.
-    near = canvas[7].flatten()
-    seen = torch.where(near[first] > bank + 3, bare[:3].index_select(1, first), flat.index_select(1, first))
-    seen = seen * (1 - share) + torch.where(near[second] > bank + 3, bare[:3].index_select(1, second), flat.index_select(1, second)) * share
+    column = ((pixel - line * size).float() + large[0] * reach * 0.4).abs().clamp(0, size - 1).long()
+    flat, foot = lit.flatten(1), canvas[7].flatten()
+
+    def above(mirror):
+        """Where the mirrored ray meets the picture: the upper of two rows, and the share of the lower."""
+        source = (2 * mirror - y.float() - ripple * reach).abs().clamp(0, size - 1)
+        source = torch.minimum(source, mirror.clamp_min(0))
+        upper = source.floor()
+        first = (picture * size + upper.long()) * size + column
+        return first, torch.where(upper < size - 1, first + size, first), source - upper
+
+    # What is far away is mirrored at the horizon, where nothing near hides it; things on the far bank at their feet.
+    first, second, share = above(view.horizon[picture] * size - 0.5)
+    far = [torch.where(foot[at] == 0, flat.index_select(1, at), bare.index_select(1, at)[:3]) for at in (first, second)]
+    seen = far[0] * (1 - share) + far[1] * share
+    first, second, share = above(bank.float() + 0.5)
+    near = [((foot[at] > 0) & (foot[at] <= bank + 4)).float() for at in (first, second)]
+    tall = near[0] * (1 - share) + near[1] * share
+    bright = flat.index_select(1, torch.where(near[0] > 0, first, second))
+    seen = _mix(seen, bright, tall)
     steepness = below.clamp_min(0) / (below.clamp_min(0) + 0.22)
     strength = (0.78 - 0.42 * steepness + 0.10 * ripple).clamp(0, 0.9) * water.flatten()[pixel]
     own = flat.index_select(1, pixel)
@@ -426,7 +433,8 @@ def _finish(lit: Float[Tensor, "n 3 h w"], scene: Scenery, grain: Int[Tensor, "n
     corner = at[:, None] * at[:, None] + at[None] * at[None]
     step = torch.arange(size, device=lit.device)
     speckle = _speckle(lit.device)[((step + grain[:, :1]) % 256)[:, :, None], ((step + grain[:, 1:]) % 256)[:, None, :]]
-    lit = lit.clamp(0, 2)
+    grey = lit[:, :1] * 0.3 + lit[:, 1:2] * 0.58 + lit[:, 2:] * 0.12
+    lit = _mix(grey, lit, 1.12).clamp(0, 2)
     lit = lit * (1.34 - 0.30 * lit.clamp_max(1.6))
     lit = lit * (1 - 0.30 * corner) + (speckle * 0.016)[:, None]
     return lit.clamp(0, 1)

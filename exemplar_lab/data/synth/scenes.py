@@ -91,7 +91,7 @@ class Scenes:
         scene = scenery(world, view, style, _lamps(key, style, dials), rough.repeat(2), self.size)
         layer, picture, things, found = layers(world, view, self.size)
         both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
-        images, albedo, behind = paint(scene, things, found, uniform(both, "grain", (2,), 0, 256).long())
+        images, albedo, behind = paint(scene, things, found, uniform(both, "grain", (2,), 0.0, 256.0).long())
         part = classes_of(world, layer, picture, behind)
         labels = part.view(-1, 1, self.size, self.size)
         maps = images.new_zeros(len(both), len(CLASSES), self.size, self.size).scatter_(1, labels, 1.0)
@@ -214,7 +214,7 @@ def _robbed(key: Tensor, here: World, there: World, camera: Camera, count: int) 
 
 def _lamps(key: Tensor, style: Float[Tensor, "n 9"], dials: Dials) -> Lamps:
     """The light of targets and then exemplars: the same sun a little later, or from the other side; two suns if asked."""
-    side = uniform(key, "side", (), 0.3, 0.95) * torch.where(uniform(key, "which side") < 0.5, -1, 1)
+    side = uniform(key, "side", (), 0.3, 0.95) * torch.where(uniform(key, "which side") < 0.5, -1.0, 1.0)
     little = min(dials.light, 1.0)
     across = max(0.0, dials.light - 1) / 3
     moved = (side + little * uniform(key, "later", (), -0.12, 0.12)) * (1 - across) - side * across
