@@ -166,8 +166,8 @@ def _lonely(hidden):
     return hidden & (neighbours < 4.5)
 
 
-def test_visibility_has_no_cracks(large):
-    """Thin hidden lines occur where one body part passes behind another or turns away, but not at joints nor within a part."""
+def _interior(part):
+    """Where all of a 5 × 5 neighbourhood belongs to one limb, or to the trunk."""
     chains = [("chest", "pelvis")]
     for side in ("right", "left"):
         chains += [tuple(f"{name}_{side}" for name in limb) for limb in (("upper_arm", "forearm", "hand"), ("thigh", "shin"))]
@@ -175,12 +175,26 @@ def test_visibility_has_no_cracks(large):
     for number, names in enumerate(chains):
         chain[[body.INDEX[name] for name in names]] = number
     chain[-1] = -1
+    of_chain = chain[part].float()
+    highest, lowest = (torch.nn.functional.max_pool2d(sign * of_chain, 5, 1, 2) * sign for sign in (1, -1))
+    return (highest == lowest) & (part >= 0)
+
+
+def test_no_dark_lines_cross_the_joints(large):
+    """What light makes of a colour changes smoothly along a limb, from one part to the next."""
+    batch = large["easy"]
+    shade = batch.target.mean(1) / batch.truth.target_albedo.mean(1).clamp_min(0.05)
+    around = torch.nn.functional.unfold(shade[:, None], 5, padding=2).median(1).values.unflatten(1, shade.shape[1:])
+    interior = _interior(batch.truth.target_part)
+    assert ((shade < 0.85 * around) & interior).sum() < 1e-3 * interior.sum()
+
+
+def test_visibility_has_no_cracks(large):
+    """Thin hidden lines occur where one body part passes behind another or turns away, but not at joints nor within a part."""
     for batch in large.values():
         part = batch.truth.target_part
         hidden = (part >= 0) & ~batch.truth.visible
-        of_chain = chain[part].float()
-        highest, lowest = (torch.nn.functional.max_pool2d(sign * of_chain, 5, 1, 2) * sign for sign in (1, -1))
-        interior = (highest == lowest) & (part >= 0)
+        interior = _interior(part)
         assert interior.sum() > 0.5 * (part >= 0).sum()
         assert (_lonely(hidden) & interior).sum() < 1e-3 * interior.sum()
         assert _lonely(hidden).sum() < 0.025 * (part >= 0).sum()

@@ -145,11 +145,13 @@ def _contact(tubes: Tensor, surfaces: Surfaces, light: Light, unit: Tensor) -> F
     soft = (unit * _SHADOW_REACH)[sample]
     corner_x = corner_x[surfaces.tile] + light.x[sample] * soft * 0.6
     corner_y = corner_y[surfaces.tile] + light.y[sample] * soft * 0.6
-    # The depth of a surface where it is seen, point by point; elsewhere it does not count.
+    # The depth of each surface. Ends inside a joint are not moved back here: a pixel whose centre lies just beyond its part
+    # would else be darkened by the next part of the same limb, in a line across every joint.
     level = torch.empty(len(part), pixels, device=device)
     for chunk in chunks(len(part), pixels, device):
         x, y = corner_x[chunk, None] + off_x, corner_y[chunk, None] + off_y
         bone = take(tubes, sample[chunk] * len(PARTS) + part[chunk])
+        bone = bone._replace(push_a=0 * bone.push_a, push_b=0 * bone.push_b)
         shift = soft[chunk, None] * 0.6
         level[chunk] = depth(bone, x - light.x[sample[chunk], None] * shift, y - light.y[sample[chunk], None] * shift)[0]
     half = 0.5 * tiles.side / tiles.size
