@@ -1,7 +1,7 @@
 """What a face does: where the head turns, how lids, brows, cheeks, lips and jaw move, where it stands in the frame."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from exemplar_lab.data.seeds import choose, uniform
@@ -9,14 +9,14 @@ from exemplar_lab.data.seeds import choose, uniform
 Expression = dict[str, Tensor]
 
 _MOODS = {
-    "calm": {},
+    "calm": {"smile": 0.15},
     "smile": {"smile": 0.8, "squint": 0.35, "cheek": 0.5},
     "laugh": {"smile": 1.0, "jaw": 0.6, "squint": 0.6, "cheek": 1.0, "brow_right": 0.3, "brow_left": 0.3},
     "surprise": {"jaw": 0.75, "smile": -0.1, "blink": -0.22, "brow_right": 1.0, "brow_left": 1.0, "pucker": 0.35},
     "anger": {"frown": 1.0, "smile": -0.45, "squint": 0.4, "brow_right": -0.3, "brow_left": -0.3},
     "sad": {"smile": -0.75, "blink": 0.18, "sorrow": 1.0, "brow_right": 0.25, "brow_left": 0.25},
     "doubt": {"brow_right": 0.9, "brow_left": -0.2, "smile": 0.15, "crooked": 0.8, "squint": 0.2},
-    "talk": {"jaw": 0.35, "pucker": 0.2, "smile": 0.1},
+    "talk": {"jaw": 0.35, "pucker": 0.15, "smile": 0.3},
     "kiss": {"pucker": 1.0, "blink": 0.3},
     "wink": {"smile": 0.7, "wink": 0.9, "cheek": 0.5, "crooked": 0.5},
     "puff": {"puff": 1.0, "pucker": 0.5, "blink": -0.1},

@@ -4,7 +4,7 @@ Lengths are in half heads: the chin is at −1, the crown at 1, the eyes near 0.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from exemplar_lab.data.seeds import choose, uniform
@@ -30,20 +30,20 @@ KNOTS = (0.0, 0.12, 0.24, 0.34, 0.42, 0.5, 0.58, 0.7, 1.0)
 """Angles from the front, in half turns, at which a hairline is given."""
 _LINE = {
     "bald": (1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3),
-    "buzz": (0.57, 0.54, 0.46, 0.38, 0.12, -0.04, 0.1, -0.2, -0.36),
-    "short": (0.6, 0.58, 0.52, 0.4, 0.05, -0.16, 0.12, -0.22, -0.4),
-    "parted": (0.57, 0.55, 0.48, 0.4, 0.02, -0.14, 0.1, -0.24, -0.42),
-    "quiff": (0.61, 0.59, 0.5, 0.42, 0.1, -0.1, 0.12, -0.22, -0.4),
+    "buzz": (0.62, 0.58, 0.49, 0.4, 0.12, -0.04, 0.1, -0.2, -0.36),
+    "short": (0.66, 0.63, 0.53, 0.42, 0.06, -0.16, 0.12, -0.22, -0.4),
+    "parted": (0.64, 0.6, 0.5, 0.41, 0.02, -0.14, 0.1, -0.24, -0.42),
+    "quiff": (0.66, 0.63, 0.53, 0.43, 0.1, -0.1, 0.12, -0.22, -0.4),
     "fringe": (0.31, 0.31, 0.29, 0.22, -0.06, -0.22, 0.02, -0.26, -0.44),
     "bob": (0.34, 0.34, 0.33, 0.26, -0.02, -0.4, -0.4, -0.42, -0.45),
-    "long": (0.6, 0.56, 0.48, 0.36, -0.02, -0.35, -0.4, -0.42, -0.45),
-    "bun": (0.57, 0.55, 0.49, 0.42, 0.16, -0.02, 0.14, -0.18, -0.36),
+    "long": (0.66, 0.6, 0.46, 0.32, -0.02, -0.35, -0.4, -0.42, -0.45),
+    "bun": (0.62, 0.59, 0.5, 0.42, 0.16, -0.02, 0.14, -0.18, -0.36),
     "afro": (0.54, 0.52, 0.46, 0.36, 0.02, -0.2, -0.2, -0.3, -0.42),
-    "tail": (0.57, 0.55, 0.49, 0.42, 0.16, -0.05, 0.14, -0.18, -0.36),
+    "tail": (0.62, 0.59, 0.5, 0.42, 0.16, -0.05, 0.14, -0.18, -0.36),
     "undercut": (0.52, 0.50, 0.48, 0.46, 0.36, 0.30, 0.30, 0.20, 0.10),
 }
-_VOLUME = {"bald": 0.02, "buzz": 0.028, "short": 0.10, "parted": 0.13, "quiff": 0.14, "fringe": 0.12, "bob": 0.15, "long": 0.13,
-           "bun": 0.07, "afro": 0.46, "tail": 0.08, "undercut": 0.16}  # fmt: skip
+_VOLUME = {"bald": 0.02, "buzz": 0.028, "short": 0.12, "parted": 0.15, "quiff": 0.15, "fringe": 0.12, "bob": 0.15, "long": 0.13,
+           "bun": 0.07, "afro": 0.38, "tail": 0.08, "undercut": 0.16}  # fmt: skip
 _DRAPE = {"bob": -0.78, "long": -1.75}
 _BUN = {"bun": 1.0, "tail": 1.0}
 
@@ -107,7 +107,9 @@ def draw_person(key: Int[Tensor, " b"], ood: bool, distinct: float | None, entro
         hair = _pick(_DYED, key, "dye")
     person["hair"] = hair
     person["brow"] = hair * 0.62 + 0.02 if not ood else _palette(_HAIR, dark_hair) * 0.7
-    person["iris_right"] = _pick(_IRIS, key, "iris")
+    # Dark skin comes with dark eyes, mostly.
+    deep = (tone > 0.5) & (one("deep eyes") > 0.12)
+    person["iris_right"] = torch.where(deep[:, None], _pick(_IRIS[:2], key, "iris"), _pick(_IRIS, key, "iris"))
     person["lip"] = uniform(key, "lip", (3,), -0.03, 0.03) + torch.stack(
         [0.05 + 0.10 * soft, -0.06 - 0 * soft, -0.03 - 0 * soft], -1
     )

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from exemplar_lab.data.synth.face_cast import cast_points, front_of
 from exemplar_lab.data.synth.face_coat import INDEX
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import Person
 from exemplar_lab.data.synth.face_layers import pose
-from exemplar_lab.data.synth.face_mesh import MESHES, cast_points
+from exemplar_lab.data.synth.face_mesh import OWNER
 from exemplar_lab.data.synth.face_paint import keep
 from exemplar_lab.data.synth.face_skin import lip_edges
 from exemplar_lab.data.synth.face_surface import SQUARE, angles, column, head, jaw_edge, lids, lips, profile
@@ -109,11 +110,10 @@ def landmarks(
     alone = torch.full_like(unit, scale), torch.full_like(centre, side / 2)
     posed = pose(place, face, *alone)
     seen = pose(spots, face, *alone)
-    there = torch.zeros(many, len(MESHES), dtype=torch.bool, device=unit.device)
-    there[:, 0] = True
+    front = front_of(posed, (OWNER == 0).to(unit.device).expand(many, -1))
     owner = torch.arange(many, device=unit.device).repeat_interleave(68)
     x, y, depth = (seen[:, k].flatten() for k in range(3))
-    spot = cast_points(posed, own, there, side, keep(person), owner, x, y)
+    spot = cast_points(front, own, side, keep(person), owner, x, y)
     hidden = (spot.depth > depth + 0.06 * scale).view(many, 68)
     points = pose(spots, face, unit, centre)[:, :2].movedim(1, 2)
     return torch.where(hidden[..., None], torch.nan, points)
@@ -122,10 +122,23 @@ def landmarks(
 def condition(points: Float[Tensor, "n 68 2"], edges: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n cc h w"]:
     """Landmarks that are not NaN, joined in soft lines a pixel wide, with the edges of the backdrop; see `CHANNELS`."""
     size = edges.shape[-1]
-    reach = max(2.0, size / REACH)
-    near = _nearness(points, size, reach)
-    lines = (1.25 - (1 - near.amax(1, keepdim=True)) * reach).clamp(0, 1)
+    lines = (1.25 - (1 - _nearness(points, size, 1.5).amax(1, keepdim=True)) * 1.5).clamp(0, 1)
+    # Nearness is smooth: a quarter of the pixels of a large picture are enough.
+    coarse = max(1, round(size / 64))
+    near = _nearness(points / coarse, -(-size // coarse), max(2.0, size / REACH) / coarse)
+    near = _enlarged(_enlarged(near, size, coarse, 2), size, coarse, 3)
     return torch.cat([torch.maximum(lines, edges), near, edges], dim=1)
+
+
+def _enlarged(value: Tensor, size: int, by: int, axis: int) -> Tensor:
+    """Points between points along an axis, in straight lines, `by` times as many; sums that round alike in every batch."""
+    if by == 1:
+        return value
+    at = ((torch.arange(size, device=value.device) + 0.5) / by - 0.5).clamp(0, value.shape[axis] - 1)
+    low = at.floor().long().clamp(max=value.shape[axis] - 2)
+    share = (at - low).view((-1, 1) if axis == 2 else (-1,))
+    first = value.index_select(axis, low)
+    return first + (value.index_select(axis, low + 1) - first) * share
 
 
 def _nearness(points: Tensor, size: int, reach: float) -> Float[Tensor, "n g h w"]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from exemplar_lab.data.synth.details import wave
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import KNOTS, Person
-from exemplar_lab.data.synth.face_mesh import GRIDS, MESHES, START, VERTICES
+from exemplar_lab.data.synth.face_mesh import GRIDS, INNER, MESHES, NUMBER, OWNER, QUADS, START, VERTICES
 from exemplar_lab.data.synth.face_surface import (
     EYEBALL,
     HEIGHTS,
@@ -27,12 +27,28 @@ from exemplar_lab.data.synth.face_surface import (
 )
 
 _NECK = np.array(
-    # y, half-width, depth
-    [(-0.45, 0.36, 0.30), (-0.62, 0.37, 0.34), (-0.80, 0.375, 0.36), (-0.96, 0.375, 0.365), (-1.08, 0.385, 0.37), (-1.18, 0.41, 0.38),
-     (-1.26, 0.46, 0.40), (-1.33, 0.55, 0.43), (-1.39, 0.68, 0.46), (-1.44, 0.84, 0.49), (-1.49, 1.02, 0.52), (-1.56, 1.18, 0.55),
-     (-1.66, 1.31, 0.58), (-1.80, 1.40, 0.62), (-2.05, 1.45, 0.66), (-2.6, 1.46, 0.68), (-3.6, 1.44, 0.68), (-5.0, 1.42, 0.68),
-     (-9.0, 1.42, 0.68)][::-1]
-)  # fmt: skip
+    [  # y, half-width, depth; from below
+        (-9.0, 1.46, 0.70),
+        (-5.0, 1.46, 0.70),
+        (-3.6, 1.48, 0.70),
+        (-2.6, 1.50, 0.70),
+        (-1.95, 1.49, 0.68),
+        (-1.68, 1.44, 0.64),
+        (-1.54, 1.35, 0.60),
+        (-1.44, 1.21, 0.57),
+        (-1.37, 1.04, 0.54),
+        (-1.32, 0.86, 0.51),
+        (-1.27, 0.69, 0.47),
+        (-1.21, 0.56, 0.44),
+        (-1.15, 0.47, 0.41),
+        (-1.08, 0.42, 0.39),
+        (-1.00, 0.395, 0.38),
+        (-0.90, 0.385, 0.375),
+        (-0.78, 0.385, 0.37),
+        (-0.62, 0.375, 0.34),
+        (-0.45, 0.36, 0.30),
+    ]
+)
 _CAP_HEIGHTS = np.concatenate([np.linspace(-0.62, 0.55, 17), 0.55 + 0.45 * np.sin(np.linspace(0, np.pi / 2, 10))[1:]])
 _EVEN = {name: np.linspace(-np.pi, np.pi, GRIDS[name].columns) for name in ("neck", "ear_right", "bun", "rim_right")}
 
@@ -74,14 +90,14 @@ def _neck(person: Person) -> tuple[Tensor, Tensor]:
     sine, cosine = _columns(sine, shape, device), _columns(cosine, shape, device)
     y, wide, deep = (_rows(_NECK[:, k], shape, device) for k in range(3))
     thick = column(person, "neck")[0]
-    shoulder = soft((-1.15 - y) / 0.5)
+    shoulder = soft((-1.05 - y) / 0.5)
     wide = wide * (thick + (1 - thick) * 0.55 * shoulder)
     deep = deep * (thick + (1 - thick) * shoulder)
     # Cloth lies a little off the body.
-    off = 0.02 * soft((-1.2 - y) / 0.15)
+    off = 0.02 * soft((-1.1 - y) / 0.15)
     x, z = (wide + off) * sine, (deep + off) * cosine - 0.17 - 0.06 * shoulder
     # Below the throat the chest comes forward; the chin has room above.
-    z = z + 0.10 * soft((-1.3 - y) / 0.8) * cosine.clamp_min(0)
+    z = z + 0.10 * soft((-1.2 - y) / 0.8) * cosine.clamp_min(0)
     y = y.expand_as(x) - 0.05 * shoulder * (cosine.clamp_min(0)) * (1 - sine * sine)
     turn = _columns(_EVEN["neck"] / np.pi, shape, device)
     return torch.stack([x, _rows(_NECK[:, 0], shape, device).expand_as(x), turn.expand_as(x)], 1), torch.stack([x, y, z], 1)
@@ -164,17 +180,20 @@ def _cap(person: Person) -> tuple[Tensor, Tensor]:
     volume, quiff, sweep, curl, buzz = column(person, "volume", "quiff", "sweep", "curl", "buzz")
     above = y - hairline(turn.expand(len(volume), -1), person).clamp_max(0.6)
     afro = (volume > 0.3).float()
-    full = soft(above / (0.42 - 0.22 * afro) + 0.15 * afro)
+    full = soft(above / (0.42 - 0.06 * afro) + 0.12 * afro)
     thick = 0.022 + volume * full
+    # Locks stand out, more so where hair curls; not at the crown, where all directions meet.
+    free = 1 - soft((y - 0.74) / 0.2)
     lumps = wave(turn * 11 + y * 2.3) * wave(y * 3.1 - turn * 7 + 0.3) - 0.3
-    thick = thick * (1 + 0.30 * curl * lumps)
-    side = soft((sweep * sine + 0.25) / 0.9)
-    thick = thick * (1 + 0.35 * sweep.abs() * (side - 0.5) * full)
+    locks = wave(turn * 7.3 + 0.35 * wave(y * 1.9) + 0.2) + 0.6 * wave(turn * 16.7 + y * 0.8) - 0.8
+    side = soft((sweep * sine + 0.25) / 0.9) - 0.5
+    thick = thick * (1 + (0.30 * curl * lumps + 0.35 * sweep.abs() * side * full) * free)
+    thick = thick + 0.030 * (1 - buzz) * locks * full * soft((y + 0.2) / 0.5) * free
     wide, fore, back = profile(y, person)
     depth = torch.where(cosine > 0, fore, back)
     top = soft((y - 0.2) / 0.8)
-    front = soft(cosine * 1.4) * soft((y - 0.35) / 0.5)
-    crown = ((1 - y) / 0.30).clamp(0, 1)
+    front = soft(cosine * 1.4) * soft((y - 0.35) / 0.4) * soft((1 - y) / 0.22)
+    crown = ((1 - y) / (0.30 + 0.75 * afro)).clamp(0, 1)
     out = thick * (crown * (2 - crown)).sqrt()
     x = (wide + out * (0.9 - 0.1 * afro)) * sine
     z = (depth + out * 0.85) * cosine + quiff * 0.10 * front
@@ -280,8 +299,8 @@ def _arm(person: Person) -> tuple[Tensor, Tensor]:
     return torch.stack([along + 0 * x, edge + 0.5 + 0 * x, 0 * x], 1), torch.stack([-x, y + 0 * x, z], 1)
 
 
-def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Float[Tensor, "n 3 v"], Bool[Tensor, "n m"]]:
-    """Where all vertices lie on their layers, where they are in space before the head turns, and which layers there are."""
+def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Float[Tensor, "n 3 v"], Bool[Tensor, "n q"]]:
+    """Where all vertices lie on their layers, where they are in space before the head turns, and which quads there are."""
     rest, skin = head(*around_head(person), person, face)
     turn = _columns(THETA / np.pi, _size("head"), rest.device)[:, None].expand(len(rest), 1, -1)
     made = {"head": (torch.cat([rest, turn], 1), skin), "neck": _neck(person), "mouth": _mouth(person, face)}
@@ -292,7 +311,14 @@ def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Flo
         own, place = maker(person)
         made |= {f"{name}_right": (own, place), f"{name}_left": (own, place * flip)}
     own, place = (torch.cat([made[name][k] for name in MESHES], dim=2) for k in (0, 1))
-    there = torch.ones(len(own), len(MESHES), dtype=torch.bool, device=own.device)
+    return own, place, _useful(own, person)
+
+
+def _useful(own: Float[Tensor, "n 3 v"], person: Person) -> Bool[Tensor, "n q"]:
+    """The quads that can be seen at all: of the layers that a person has, without skull under hair, hair below its edge, and the
+    inside of hair that lies on the skull."""
+    device = own.device
+    there = torch.ones(len(own), len(MESHES), dtype=torch.bool, device=device)
     for names, present in (
         (("cap",), person["has_cap"]),
         (("drape",), (person["drape"] < 0).float()),
@@ -300,8 +326,23 @@ def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Flo
         (("rim_right", "rim_left", "bridge", "arm_right", "arm_left"), person["glasses"]),
     ):
         for name in names:
-            there[:, MESHES.index(name)] = present > 0
-    return own, place, there
+            there[:, NUMBER[name]] = present > 0
+    useful = there[:, OWNER.to(device)]
+    quads = QUADS.to(device)
+    for name in ("head", "cap"):
+        at = (NUMBER[name] == OWNER).nonzero().flatten().to(device)
+        turn, y, above = own[:, :, quads[at]].unbind(1)
+        if name == "head":
+            above = y - hairline(above.flatten(1), person).clamp_max(0.6).view_as(y)
+            covered = (above.amin(-1) > _UNDER) & (person["has_cap"] > 0)[:, None]
+        else:
+            covered = (above.amax(-1) <= 0) | (INNER.to(device)[at] & (above.amin(-1) > _UNDER))
+        useful[:, at] &= ~covered
+    return useful
+
+
+_UNDER = 0.30
+"""How far above its edge hair surely covers the skull, in half heads: tufts leave at most 0.16 of it bare."""
 
 
 def pose(
@@ -322,7 +363,7 @@ def pose(
     hx, hy = hx * cos["roll"] + hy * sin["roll"], hy * cos["roll"] - hx * sin["roll"]
     bx, bz = x * cos["body"] + back * sin["body"], back * cos["body"] - x * sin["body"]
     weight = torch.ones_like(x)
-    for name, low, reach in (("neck", -1.45, 0.75), ("drape", -1.75, 0.95)) if x.shape[1] == VERTICES else ():
+    for name, low, reach in (("neck", -1.35, 0.70), ("drape", -1.75, 0.95)) if x.shape[1] == VERTICES else ():
         part = slice(START[name], START[name] + math.prod(_size(name)))
         weight[:, part] = soft((y[:, part] - low) / reach)
     x, y, z = bx + (hx - bx) * weight, up + (hy - up) * weight, bz + (hz - bz) * weight

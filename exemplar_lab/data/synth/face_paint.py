@@ -101,13 +101,14 @@ def _body(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat:
     side, fine, skin = x.abs(), at.fine, at["skin"]
     front = (1 - turn.abs() * 2).clamp_min(0)
     collar, cloth, second = at["collar"], at["cloth"], at["cloth_second"]
-    round_ = -1.20 - 0.16 * soft(1 - side / 0.42) * (front > 0)
-    vee = -1.16 - 0.52 * (1 - side / 0.40).clamp_min(0) * (front > 0)
-    shirt = -1.05 - 0.36 * (1 - side / 0.24).clamp_min(0) * (front > 0)
-    roll = -0.80 + 0 * side
+    round_ = -1.10 - 0.15 * soft(1 - side / 0.42) * (front > 0)
+    vee = -1.06 - 0.50 * (1 - side / 0.40).clamp_min(0) * (front > 0)
+    shirt = -0.96 - 0.36 * (1 - side / 0.24).clamp_min(0) * (front > 0)
+    roll = -0.78 + 0 * side
     line = torch.where(collar < 0.5, round_, torch.where(collar < 1.5, vee, torch.where(collar < 2.5, shirt, roll)))
     covered = edge_of(line - y, fine + 0.012)
-    down = -y * 1.0
+    # Along the cloth: over the shoulders it runs outwards more than down.
+    down = -y + 1.3 * (-1.12 - y).clamp(0, 0.40)
     pattern, around = at["pattern"], turn.abs() * 4.2
     stripe = edge_of(wave(down * 4.2) - 0.5, fine * 6 + 0.06)
     check = (stripe + edge_of(wave(around * 4.2 + 0.25) - 0.5, fine * 6 + 0.06)) * 0.5
@@ -117,7 +118,7 @@ def _body(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat:
     mix = torch.zeros_like(x)
     for number, kind in enumerate((mix, stripe, check, dots, zigzag)):
         mix = torch.where(pattern == number, kind, mix)
-    mix = mix * (y < -1.0)
+    mix = mix * (y < -0.92)
     garment = over_(cloth, second, mix)
     mottled = grain(torch.where(at["texture"] > 0.5, x + turn, side), y, at["seed"])
     garment = garment * (1 + (0.02 + 0.25 * at["texture"]) * mottled)
@@ -137,21 +138,21 @@ def _body(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat:
         bump(x, wave(down * 2.2) * 0.22 - 0.22, 0.028 + fine * 0.5, 0.03)
         * ((collar > 1.5) & (collar < 2.5))
         * (front > 0)
-        * (y < -1.5)
+        * (y < -1.4)
     )
-    placket = bump(side - 0.0, y * 0, 0.012 + fine * 0.5, 1) * ((collar > 1.5) & (collar < 2.5)) * (front > 0) * (y < -1.42)
+    placket = bump(side - 0.0, y * 0, 0.012 + fine * 0.5, 1) * ((collar > 1.5) & (collar < 2.5)) * (front > 0) * (y < -1.32)
     garment = garment * (1 - 0.30 * placket) * (1 - 0.6 * button)
     fold = collar > 2.5
-    ribs = wave(turn * 34) * fold * (y > -1.22)
-    garment = garment * (1 - 0.14 * ribs) * (1 - 0.28 * fold * edge_of(0.018 - (y + 1.04).abs(), 0.03))
-    sleeve = bump(side - 1.05 - 0.06 * (y + 2), y * 0, 0.035, 1) * soft((-1.75 - y) / 0.3)
+    ribs = wave(turn * 34) * fold * (y > -1.12)
+    garment = garment * (1 - 0.14 * ribs) * (1 - 0.28 * fold * edge_of(0.018 - (y + 0.95).abs(), 0.03))
+    sleeve = bump(side - 1.05 - 0.06 * (y + 2), y * 0, 0.035, 1) * soft((-1.65 - y) / 0.3)
     garment = garment * (1 - 0.28 * sleeve)
-    bare = skin * (1 - 0.10 * bump(side - 0.10 - 0.16 * (y + 1.25).clamp_min(0), y + 1.15, 0.05, 0.24) * (front > 0))
-    bone = bump(side - 0.24, y + 1.36 + 0.10 * (side - 0.24), 0.22, 0.03) * (front > 0)
+    bare = skin * (1 - 0.10 * bump(side - 0.10 - 0.16 * (y + 1.15).clamp_min(0), y + 1.05, 0.05, 0.24) * (front > 0))
+    bone = bump(side - 0.24, y + 1.27 + 0.10 * (side - 0.24), 0.22, 0.03) * (front > 0)
     bare = bare * (1 + 0.05 * bone) * (1 + (0.02 + 0.18 * at["texture"]) * mottled)
     colour = over_(bare, garment, covered)
     part = torch.where(covered > 0.5, INDEX["clothes"], INDEX["neck"])
-    under = soft((y + 1.32) / 0.42) * (0.45 + 0.55 * soft(front * 2))
+    under = soft((y + 1.24) / 0.42) * (0.45 + 0.55 * soft(front * 2))
     dim = 1 - 0.58 * under * (1 - 0.35 * covered) - 0.22 * bump(turn * 0, (line - y) + 0.035, 1, 0.05) * (1 - covered)
     return coat_of(colour.clamp(0, 1), part, 0.10 * (1 - covered) + 0.02, dim.clamp(0.2, 1), 1 - covered)
 

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.face_backdrop import Backdrop, behind
+from exemplar_lab.data.synth.face_cast import Front, Spot, cast_pixels, cast_points, locate
 from exemplar_lab.data.synth.face_identity import Person
-from exemplar_lab.data.synth.face_mesh import OWNER, Spot, blend, cast_pixels, cast_points, locate
+from exemplar_lab.data.synth.face_mesh import OWNER, blend
 from exemplar_lab.data.synth.face_paint import keep, paint
 
 
@@ -25,11 +26,12 @@ class Light(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """n portraits, ready to be seen: posed and own coordinates of their vertices (n, 3, v), which layers there are (n, m)."""
+    """n portraits, ready to be seen: posed and own coordinates of their vertices (n, 3, v), their quads (n, q), those in view."""
 
     posed: Tensor
     own: Tensor
-    there: Tensor
+    on: Tensor
+    front: Front
     normal: Tensor
     unit: Tensor
     person: Person
@@ -39,7 +41,7 @@ class Scene(NamedTuple):
 
     def cast(self, sample: Tensor, x: Tensor, y: Tensor) -> Spot:
         """What points (x, y), in pixels, of portraits `sample` see."""
-        return cast_points(self.posed, self.own, self.there, self.size, keep(self.person), sample, x, y)
+        return cast_points(self.front, self.own, self.size, keep(self.person), sample, x, y)
 
 
 class View(NamedTuple):
@@ -58,17 +60,28 @@ def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h
     """Image, albedo and what every pixel sees. Pixels in which parts meet are the mean of four points."""
     size, count = scene.size, len(scene.posed)
     device = scene.posed.device
-    spot = cast_pixels(scene.posed, scene.own, scene.there, size, keep(scene.person))
+    spot = cast_pixels(scene.front, scene.own, size, keep(scene.person))
     at = torch.arange(size * size * count, device=device)
     sample = at.div(size * size, rounding_mode="floor")
     x = (at % size).float() + 0.5
     y = (at.div(size, rounding_mode="floor") % size).float() + 0.5
     colour, part, vertex, share = _look(scene, spot, sample, x, y)
+    # Target and exemplar stand before one wall, so that each point of it is painted once.
+    empty = (spot.quad < 0).view(2, -1)
+    wanted = empty.any(0).nonzero().flatten()
+    wall = torch.zeros(3, empty.shape[1], device=device)
+    wall.index_copy_(1, wanted, behind(scene.backdrop, sample[wanted], x[wanted] / size, y[wanted] / size, 1 / size))
+    colour = colour.view(2, 3, 2, -1)
+    colour = torch.where(empty, wall[None, :, None], colour).view(6, -1)
     meet = _meet(part.view(count, size, size), spot.depth.view(count, size, size), scene.unit).flatten().nonzero().flatten()
     finer = torch.tensor(_FINER, device=device)
     fx, fy = ((v[meet] + finer[:, axis, None]).flatten() for axis, v in enumerate((x, y)))
     owner = sample[meet].repeat(len(_FINER))
-    parts = _look(scene, scene.cast(owner, fx, fy), owner, fx, fy)[0].unflatten(1, (len(_FINER), -1))
+    spot_ = scene.cast(owner, fx, fy)
+    parts = _look(scene, spot_, owner, fx, fy)[0]
+    empty = (spot_.quad < 0).nonzero().flatten()
+    wall = behind(scene.backdrop, owner[empty], fx[empty] / size, fy[empty] / size, 1 / size)
+    parts = parts.index_copy_(1, empty, torch.cat([wall, wall])).unflatten(1, (len(_FINER), -1))
     colour.index_copy_(1, meet, (parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3]) * 0.25)
     colour = colour.view(6, count, size, size).movedim(1, 0)
     view = View(spot.quad.view(count, size, size), part.view(count, size, size), vertex, share)
@@ -90,15 +103,12 @@ def _meet(part: Tensor, depth: Tensor, unit: Tensor) -> Tensor:
 
 
 def _look(scene: Scene, spot: Spot, sample: Int[Tensor, " n"], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Colour and albedo (6, n), part, and triangle and shares of points."""
+    """Colour and albedo (6, n), part, and triangle and shares of points; black where they see nothing."""
     device = x.device
-    colour = torch.empty(6, len(x), device=device)
+    colour = torch.zeros(6, len(x), device=device)
     part = torch.full_like(spot.quad, -1)
     vertex = torch.zeros(3, len(x), dtype=torch.long, device=device)
     share = torch.zeros(3, len(x), device=device)
-    empty = (spot.quad < 0).nonzero().flatten()
-    wall = behind(scene.backdrop, sample[empty], x[empty] / scene.size, y[empty] / scene.size, 1 / scene.size)
-    colour.index_copy_(1, empty, torch.cat([wall, wall]))
     seen = (spot.quad >= 0).nonzero().flatten()
     owner, quad = sample[seen], spot.quad[seen]
     three, weights = locate(scene.posed, owner, quad, x[seen], y[seen])
@@ -130,7 +140,7 @@ def _shade(scene: Scene, coat, mesh: Tensor, owner: Tensor, normal: Tensor) -> T
     sky = 0.5 - 0.5 * ny
     open_ = coat.open
     key, fill = light.key.T[:, owner], light.fill.T[:, owner]
-    lit = key * lambert * (0.45 + 0.55 * open_) + fill * (0.58 + 0.42 * sky) * open_
+    lit = key * lambert * (0.45 + 0.55 * open_) + fill * (0.58 + 0.10 * skin + (0.42 - 0.10 * skin) * sky) * open_
     # Where it is dark, skin is red.
     bleed = torch.tensor((0.06, 0.005, 0.0), device=nx.device)[:, None] * skin * (1 - lambert[0]) * open_
     half_z = lz + 1

@@ -57,7 +57,7 @@ def paint_head(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat
     colour = colour * (1 - fold * age * 0.22 * front)
     # Nose: nostrils and the shadow below the tip.
     nostril = bump(side - nose_wide * 0.47, y - tip + 0.092, 0.052, 0.030) * front
-    colour = over_(colour, skin * torch.tensor((0.34, 0.18, 0.16), device=x.device)[:, None], (nostril * 1.5).clamp(0, 0.9))
+    colour = over_(colour, skin * torch.tensor((0.42, 0.24, 0.22), device=x.device)[:, None], (nostril * 1.5).clamp(0, 0.85))
     on_nose = (
         (side < 0.07 + (nose_wide * 1.18 - 0.07) * soft((eye_y + 0.1 - y) / 0.42))
         & (y < eye_y + 0.07)
@@ -149,7 +149,7 @@ def paint_head(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat
     fuzz = at["has_cap"] * soft((y - line + 0.075 + 0.03 * wave(turn * 61)) / 0.09) * (at["hairline"][0] > 0.4)
     colour = over_(colour, at["hair"] * 0.85, fuzz * 0.75)
     dim = dim - 0.20 * socket * soft((y - eye_y + 0.02) / 0.12) - 0.10 * bump(side - 0.10, y - eye_y, 0.09, 0.14) * front
-    dim = dim - 0.32 * bump(x, y - tip + 0.115, nose_wide * 1.05, 0.06) * front
+    dim = dim - 0.14 * bump(x, y - tip + 0.115, nose_wide * 1.05, 0.06) * front
     dim = dim - 0.22 * bump(side - nose_wide - 0.02, y - tip + 0.04, 0.06, 0.10) * front
     dim = dim - 0.24 * bump(x, y - bottom + 0.035, 0.17, 0.045) * front - 0.30 * soft((-0.93 - y) / 0.12) * (1 - soft(y + 1.02))
     gloss = 0.13 + 0.12 * bump(x, y - tip, 0.12, 0.12) + (0.30 + 0.25 * at["makeup"]) * lip - 0.10 * beard - 0.1 * brow
