@@ -147,14 +147,20 @@ def test_flows_there_and_back_agree():
     source = Scenes(64, "val", "medium")
     plan = _plan(key, "val", TIERS["medium"], "view")
     swap = torch.arange(12).roll(6)
-    back = plan._replace(world=type(plan.world)(*(v[swap] for v in plan.world)), camera=type(plan.camera)(*(v[swap] for v in plan.camera)))
+    back = plan._replace(
+        world=type(plan.world)(*(v[swap] for v in plan.world)), camera=type(plan.camera)(*(v[swap] for v in plan.camera))
+    )
     here, there = source._pairs(plan, TIERS["medium"]).truth, source._pairs(back, TIERS["medium"]).truth
     assert torch.equal(here.exemplar_part, there.target_part)
     centre = torch.stack(torch.meshgrid(torch.arange(64), torch.arange(64), indexing="xy")).float() + 0.5
     round_trip = sample_at(there.flow.nan_to_num(-99), here.flow)
     # Where the four neighbours of the landing point are on one flat layer, going back comes home.
     uv = sample_at(there.target_uv, here.flow)
-    same = here.visible & ((uv - here.target_uv).abs().amax(1) < 1e-3) & sample_at(there.visible[:, None].float(), here.flow)[:, 0].eq(1)
+    same = (
+        here.visible
+        & ((uv - here.target_uv).abs().amax(1) < 1e-3)
+        & sample_at(there.visible[:, None].float(), here.flow)[:, 0].eq(1)
+    )
     assert same.float().mean() > 0.2
     assert (round_trip - centre).norm(dim=1)[same].median() < 1e-3
     assert (round_trip - centre).norm(dim=1)[same].quantile(0.99) < 0.35
@@ -253,12 +259,19 @@ def test_count_is_the_stretch_of_the_flow(large):
 def test_whatever_the_dials_pictures_and_truth_are_whole(index, size, scheme, split, dials):
     batch = Scenes(size, split, dials, scheme=scheme).batch(torch.tensor([index]))
     truth = batch.truth
-    for image in (batch.target, batch.exemplar, batch.condition, batch.exemplar_condition, truth.target_albedo, truth.exemplar_albedo):
+    for image in (
+        batch.target,
+        batch.exemplar,
+        batch.condition,
+        batch.exemplar_condition,
+        truth.target_albedo,
+        truth.exemplar_albedo,
+    ):
         assert image.isfinite().all()
         assert image.min() >= 0
         assert image.max() <= 1
     for part in (truth.target_part, truth.exemplar_part):
-        assert 0 <= part.min()
+        assert part.min() >= 0
         assert part.max() < len(CLASSES)
     assert truth.target_uv.isfinite().all()
     assert truth.count.isfinite().all()
@@ -368,7 +381,8 @@ def test_held_out_pairs_of_classes():
         hot = (world.snowy == 0)[:, None] & (world.thing_on > 0)
         wild = (world.snowy > 0)[:, None] & (world.thing_on > 0)
         seen[split] = [
-            bool((torch.isin(world.thing_sprite, torch.tensor(kind)) & where).any()) for kind, where in ((conifers, hot), (palms, wild))
+            bool((torch.isin(world.thing_sprite, torch.tensor(kind)) & where).any())
+            for kind, where in ((conifers, hot), (palms, wild))
         ]
     assert seen == {"train": [False, False], "ood": [True, True]}
     assert max(palms) < COUNT

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.noise import NODES, level_of, noise, ridge
+from exemplar_lab.data.synth.noise import NODES, ridge
 from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, GROUND, RIDGES, SKY, Camera, World
 from exemplar_lab.data.synth.scene_materials import CLASSES
 from exemplar_lab.data.synth.scene_sprites import BASE, extents, sprite
@@ -14,7 +14,8 @@ from exemplar_lab.data.synth.scene_sprites import level_of as sprite_level_of
 
 _C = {name: number for number, name in enumerate(CLASSES)}
 PATCH = (11.0, 5.0)
-"""One period of the ground's texture: to the right, and along the logarithm of depth, so that patches keep their shape in view."""
+"""One period of the ground's texture: to the right, and along the logarithm of depth, where patches keep their shape in
+view."""
 
 NEAREST = 0.25
 """Nothing closer to the camera than this is drawn."""
@@ -24,7 +25,8 @@ class View(NamedTuple):
     """The numbers of n pictures that pixels need, float32; sides of the picture are 1.
 
     row_*: per row, the depth of the ground from the world's origin, its logarithm and its distance from the camera, (n, h).
-    row_texels: how many texels of the ground's noise a pixel of the row covers. ridge_*: place of X = 0, scale, row of the foot, blur, (n, 4).
+    row_texels: how many texels of the ground's noise a pixel of the row covers. ridge_*: place of X = 0, scale, row of the
+    foot, blur, (n, 4).
     box_*: left, top and side of each thing's square, and the level of its sprite, (n, things). cut: left, top, width and height
     of the part of the square that is drawn on, (n, things, 4).
     """
@@ -78,7 +80,7 @@ def look(world: World, camera: Camera, size: int) -> View:
     away = torch.tensor(RIDGES, dtype=torch.float64, device=axis.device) - along
     scale = focal / away
     nodes = NODES / (world.ridge_period.double() * scale * size)
-    thing = (world.thing_z.double() - along)
+    thing = world.thing_z.double() - along
     # What is behind the camera gets a square of no size.
     seen = (thing > NEAREST) & (world.thing_on > 0)
     thing = thing.clamp_min(NEAREST)
@@ -101,7 +103,9 @@ def _cut(world: World, left: Tensor, top: Tensor, side: Tensor) -> Tensor:
     extent = extents(str(left.device))[world.thing_sprite]
     flipped = torch.stack([1 - extent[..., 2], extent[..., 1], 1 - extent[..., 0], extent[..., 3]], dim=-1)
     extent = torch.where(world.thing_flip[..., None] > 0, flipped, extent) * side[..., None]
-    return torch.stack([left + extent[..., 0], top + extent[..., 1], extent[..., 2] - extent[..., 0], extent[..., 3] - extent[..., 1]], -1)
+    return torch.stack(
+        [left + extent[..., 0], top + extent[..., 1], extent[..., 2] - extent[..., 0], extent[..., 3] - extent[..., 1]], -1
+    )
 
 
 def boxes(box: Float[Tensor, "n k 4"], frame: Float[Tensor, "n k 4"], size: int) -> Fragments:
@@ -148,8 +152,8 @@ def square(view: View) -> Float[Tensor, "n k 4"]:
 
 
 def outline(world: World, view: View, owner: Tensor, u: Tensor, v: Tensor, only: bool = False) -> Float[Tensor, "c n"]:
-    """The sprite's numbers at (u, v) of the squares `owner`, the distance turned into picture sides, mirrored where it is. only:
-    the distance alone."""
+    """The sprite's numbers at (u, v) of the squares `owner`, the distance in picture sides, mirrored where it is. only: the
+    distance alone."""
     whole = torch.stack([world.thing_sprite, view.box_level], dim=-1).flatten(0, 1).index_select(0, owner)
     parts = torch.stack([world.thing_flip, view.box_side], dim=-1).flatten(0, 1).index_select(0, owner)
     flip, side = parts[:, 0], parts[:, 1]
@@ -165,76 +169,20 @@ def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> 
     """Height of ridge `number` of the pictures above its foot, at x; in picture sides. Shapes broadcast."""
     scale = view.ridge_scale[:, number]
     at = (x - view.ridge_origin[picture, number]) / (scale * world.ridge_period[:, number])[picture]
-    line = ridge(world.ridge_line[picture, number], at + world.ridge_start[picture, number], view.ridge_blur[picture, number])[0]
+    line = ridge(world.ridge_line[picture, number], at + world.ridge_start[picture, number], view.ridge_blur[picture, number])[
+        0
+    ]
     rise = (world.ridge_rise[:, number] * scale)[picture]
     return torch.where(world.ridge_on[picture, number] > 0, (line - world.ridge_floor[picture, number]) * rise, -1.0)
 
 
-def ground(
-    world: World, picture: Tensor, x: Tensor, depth: Tensor, log: Tensor, pixels: Tensor, level: Tensor
-) -> tuple[Float[Tensor, "5 ..."], Float[Tensor, "4 ..."]]:
-    """How much a point of the plain is covered by dirt, sand, sea and river, and how near the shore or bank it is (> 0 in the
-    water, in pixels); and the patch noise there. `pixels`: how many a unit of X is wide. Shapes broadcast to that of x."""
-    seed = world.seed[picture]
-    texture = noise(x / PATCH[0] + seed[..., 0], log / PATCH[1] + seed[..., 1], level)
-    none = torch.full_like(x, -1e6)
-    shore = none
-    if bool((world.sea > 0).any()):
-        wave = ridge(world.ridge_line[picture, 2], x * 0.011 + seed[..., 1], torch.full_like(depth, 2.0))[0]
-        # Along the view a step of log depth is about `pixels` high: the eye is at height 1.
-        level_ = log - world.shore[picture] - world.shore_tilt[picture] * x - world.shore_wave[picture] * (wave - 0.5)
-        shore = torch.where(world.sea[picture] > 0, (level_ + 0.06 * texture[1]) * pixels, -1e6)
-    beach, dunes = world.beach[picture], world.land[picture] == 4
-    strip = torch.where(beach > 0, shore + beach * pixels, torch.where(world.sandy[picture] > 0, 1e6, -1e6))
-    strip = torch.where(world.sandy[picture] > 0, 1e6, strip)
-    sand = torch.where(dunes, (texture[0] + 0.25) * pixels * 0.5, strip)
-    field = (texture[1] * 0.4 - texture[0] - 0.34) * pixels * 0.5
-    dirt = torch.where(world.fields[picture] > 0, field, -1e6)
-    path = _along(world.bend[picture, 4:], x, depth, log, world.path, picture, pixels, texture)
-    river = _along(world.bend[picture, :4], x, depth, log, world.river, picture, pixels, texture)
-    cover = torch.stack([torch.maximum(dirt, path), sand.expand_as(x), shore.expand_as(x), river])
-    bank = torch.maximum(shore, river)
-    return torch.cat([(cover + 0.5).clamp(0, 1), bank[None]]), texture
-
-
-def _along(
-    bend: Tensor, x: Tensor, depth: Tensor, log: Tensor, wide: Tensor, picture: Tensor, pixels: Tensor, texture: Tensor
-) -> Tensor:
-    """Distance in pixels to the bank of something winding, > 0 inside."""
-    if not bool((wide > 0).any()):
-        return torch.full_like(x, -1e6)
-    wide = wide[picture]
-    middle = ridge(bend[..., 0].long(), log * 0.055 + bend[..., 1], torch.full_like(log, 6.0))[0]
-    middle = depth * (bend[..., 3] + bend[..., 2] * (middle - 0.5))
-    inside = (wide * (0.5 + 0.012 * depth) - (x - middle).abs() + 0.06 * texture[1]) * (pixels * 0.8)
-    return torch.where(wide > 0, inside, -1e6)
-
-
-def class_of_ground(cover: Float[Tensor, "5 ..."]) -> Int[Tensor, "..."]:
-    """Class of the topmost cover; grass where there is none."""
-    found = torch.full_like(cover[0], _C["grass"], dtype=torch.long)
-    for number, name in zip((1, 0, 2, 3), ("sand", "dirt", "sea", "river"), strict=True):
-        found = torch.where(cover[number] >= 0.5, _C[name], found)
-    return found
-
-
-def settle(world: World) -> World:
-    """The world without the things that would stand in water or on the way."""
-    count = world.thing_x.shape[1]
-    picture = torch.arange(len(world.land), device=world.thing_x.device).repeat_interleave(count)
-    x, z = world.thing_x.flatten(), world.thing_z.flatten()
-    bad = torch.zeros_like(x, dtype=torch.bool)
-    for step in (-0.22, 0.0, 0.22):
-        side = world.thing_square.flatten() * step
-        cover, _ = ground(world, picture, x + side, z, z.double().log().float(), torch.full_like(x, 50.0), torch.zeros_like(picture))
-        bad |= cover[2:4].amax(0) > 0
-        bad |= (world.path[picture] > 0) & (_along(world.bend[picture, 4:], x + side, z, z.double().log().float(), world.path, picture, torch.full_like(x, 50.0), cover * 0) > 0)
-    bad &= (world.thing_foot.flatten() == 0)
-    return world._replace(thing_on=world.thing_on * (~bad).float().unflatten(0, world.thing_on.shape))
-
-
 def hidden(
-    world: World, view: View, picture: Int[Tensor, " n"], layer: Int[Tensor, " n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
+    world: World,
+    view: View,
+    picture: Int[Tensor, " n"],
+    layer: Int[Tensor, " n"],
+    x: Float[Tensor, " n"],
+    y: Float[Tensor, " n"],
 ) -> Bool[Tensor, " n"]:
     """Whether anything painted after `layer` covers the points (x, y) of the pictures; decided at the point itself."""
     covered = torch.zeros_like(layer, dtype=torch.bool)
@@ -270,8 +218,8 @@ def hidden(
 
 
 def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"], Fragments, Float[Tensor, "8 f"]]:
-    """The topmost layer of each pixel and the picture it belongs to, flat; and the pixels of things that may be seen, with their
-    sprites."""
+    """The topmost layer of each pixel and the picture it belongs to, flat; and the pixels of things that may be seen, with
+    their sprites."""
     samples = len(view.axis)
     at = (torch.arange(size, device=view.axis.device, dtype=torch.float32) + 0.5) / size
     layer = torch.where(at > view.horizon[:, None], GROUND, SKY)[:, :, None].expand(-1, -1, size).contiguous()
@@ -300,19 +248,11 @@ def layers(world: World, view: View, size: int) -> tuple[Int[Tensor, " p"], Int[
     return layer, picture, parts, outline(world, view, parts.owner, parts.u, parts.v)
 
 
-def ridge_rows(view: View, number: int, crests: Float[Tensor, "n w"], size: int) -> tuple[Int[Tensor, " r"], Float[Tensor, "r 1"]]:
+def ridge_rows(
+    view: View, number: int, crests: Float[Tensor, "n w"], size: int
+) -> tuple[Int[Tensor, " r"], Float[Tensor, "r 1"]]:
     """The rows, picture · h + row, in which a ridge may be seen, and their heights above its foot in picture sides."""
     at = (torch.arange(size, device=crests.device, dtype=torch.float32) + 0.5) / size
     height = view.ridge_foot[:, number, None] - at
     line = ((height * size > -0.5) & ((crests.amax(1, keepdim=True) - height) * size > -0.5)).flatten().nonzero().flatten()
     return line, height.flatten()[line][:, None]
-
-
-def classes_of_plain(world: World, view: View, size: int) -> Int[Tensor, " p"]:
-    """The class of sky or plain at each pixel, flat, as if nothing stood before them."""
-    at = (torch.arange(size, device=view.axis.device, dtype=torch.float32) + 0.5) / size
-    picture = torch.arange(len(view.axis), device=at.device)[:, None, None]
-    depth, log, step = (v[:, :, None] for v in (view.row_depth, view.row_log, view.row_scale))
-    right = view.camera.right.float()[picture] + (at - view.axis[picture]) * step
-    cover, _ = ground(world, picture, right, depth, log, size / step, level_of(view.row_texels)[:, :, None])
-    return torch.where(at[:, None] > view.horizon[picture], class_of_ground(cover), _C["sky"]).flatten()

@@ -26,7 +26,10 @@ _ALL = (slice(0, SIDE), slice(0, SIDE))
 
 def _window(x: float, y: float, reach_x: float, reach_y: float) -> tuple[slice, slice]:
     """Rows and columns within reach of a point."""
-    return tuple(slice(max(0, int((at - reach) * SIDE)), max(0, int((at + reach) * SIDE) + 2)) for at, reach in ((y, reach_y), (x, reach_x)))
+    return tuple(
+        slice(max(0, int((at - reach) * SIDE)), max(0, int((at + reach) * SIDE) + 2))
+        for at, reach in ((y, reach_y), (x, reach_x))
+    )
 
 
 def _put(canvas: Canvas, where: numpy.ndarray, tone, right=0.0, down=0.0, paint: int = 0, window=_ALL) -> None:
@@ -119,7 +122,7 @@ def conifer(variant: int) -> Canvas:
         # Branches droop at their ends and leave gaps between the tips.
         lip = low + 0.03 * numpy.minimum(x * x, 1) - (0.022 + 0.022 * t) * fringe + 0.010 * needle
         side = numpy.abs(x) < ((_Y - top) / (low - top)).clip(0, 1.2) ** 0.8 * (1 + 0.16 * needle)
-        where = (_Y > top) & (_Y < lip) & side & (numpy.abs(x) < 1.02)
+        where = (top < _Y) & (lip > _Y) & side & (numpy.abs(x) < 1.02)
         near = ((_Y - top) / (low - top)).clip(0, 1)
         tone = 0.72 + 0.42 * near + 0.10 * needle + 0.1 * (r[i, 3] - 0.5)
         _put(canvas, where, tone, (0.92 * x).clip(-1, 1), -0.10 - 0.25 * (1 - near), 0)
@@ -185,7 +188,10 @@ def palm(variant: int) -> Canvas:
             t0, t1 = s / steps, (s + 1) / steps
             fall = 0.30 + 0.10 * r[i, 2]
             a, b = (
-                (head[0] + direction[0] * length * t, head[1] + direction[1] * length * t * (1 - 0.25 * t) + fall * length * 1.3 * t * t)
+                (
+                    head[0] + direction[0] * length * t,
+                    head[1] + direction[1] * length * t * (1 - 0.25 * t) + fall * length * 1.3 * t * t,
+                )
                 for t in (t0, t1)
             )
             blade = 0.024 * numpy.sin(numpy.pi * (0.12 + 0.88 * t0)) ** 0.8 * (1.0 if s % 2 else 0.55)
@@ -239,7 +245,9 @@ def house(variant: int) -> Canvas:
     over = 0.035
     _put(
         canvas,
-        _panel([(peak, ridge_y - 0.012), (far_peak, ridge_y - 0.012), (right + over, eave + 0.03), (middle - 0.005, eave + 0.03)]),
+        _panel(
+            [(peak, ridge_y - 0.012), (far_peak, ridge_y - 0.012), (right + over, eave + 0.03), (middle - 0.005, eave + 0.03)]
+        ),
         tiles,
         0.35,
         -0.65,
@@ -262,7 +270,7 @@ def house(variant: int) -> Canvas:
         for x in numpy.linspace(middle + 0.10, right - 0.09, 3):
             window(x, y, 0.032, 0.048)
     window(peak, eave - 0.05, 0.028, 0.034)
-    door = (numpy.abs(_X - peak) < 0.045) & (_Y > low - 0.20) & (_Y < low)
+    door = (numpy.abs(_X - peak) < 0.045) & (low - 0.20 < _Y) & (low > _Y)
     _put(canvas, door, 1.0, 0.0, 0.0, 3)
     if tower:
         window(peak - 0.085, eave + 0.10, 0.026, 0.04)
@@ -275,9 +283,9 @@ def balloon(variant: int) -> Canvas:
     canvas = _blank()
     y0, radius = 0.36, 0.34
     t = ((_Y - 0.02) / 0.80).clip(0, 1)
-    half = numpy.where(_Y < y0, numpy.sqrt((radius**2 - (_Y - y0) ** 2).clip(0)), 0.0)
+    half = numpy.where(y0 > _Y, numpy.sqrt((radius**2 - (_Y - y0) ** 2).clip(0)), 0.0)
     s = ((_Y - y0) / (0.80 - y0)).clip(0, 1)
-    half = numpy.where(_Y >= y0, radius * (1 - 0.86 * s * s * (1.35 - 0.35 * s)), half)
+    half = numpy.where(y0 <= _Y, radius * (1 - 0.86 * s * s * (1.35 - 0.35 * s)), half)
     x = (_X - 0.5) / numpy.maximum(half, 1e-3)
     where = (numpy.abs(x) < 1) & (_Y < 0.80) & (_Y > 0.02)
     angle = numpy.arcsin(x.clip(-1, 1)) / numpy.pi + 0.5

@@ -7,7 +7,7 @@ right, Y up. Everything upright is a picture at one depth, so that any two views
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from exemplar_lab.data.seeds import choose, fold, uniform
@@ -30,7 +30,7 @@ _C = {name: number for number, name in enumerate(CLASSES)}
 
 
 class Camera(NamedTuple):
-    """Where the axis meets the picture, the horizon, focal length, all in picture sides; position right, along, and height; (n,)."""
+    """Where the axis meets the picture, the horizon, focal length, in picture sides; position right, along, height; (n,)."""
 
     axis: Tensor
     horizon: Tensor
@@ -157,7 +157,8 @@ def draw_world(key: Int[Tensor, " b"], paint: Int[Tensor, " b"], camera: Camera,
         shore_wave=uniform(key, "shore wave", (), 0.10, 0.38),
         beach=torch.where(is_["coast"], uniform(key, "beach", (), 0.20, 0.5), uniform(key, "bank", (), 0.0, 0.10)),
         river=is_["valley"].double() * uniform(key, "river", (), 0.7, 1.25),
-        path=chance("path", other=0.0, meadow=0.85, dunes=0.45, village=0.9, coast=0.2) * uniform(key, "path width", (), 0.20, 0.36),
+        path=chance("path", other=0.0, meadow=0.85, dunes=0.45, village=0.9, coast=0.2)
+        * uniform(key, "path width", (), 0.20, 0.36),
         fields=chance("fields", other=0.35, coast=0.0, village=0.7, dunes=0.6),
         bend=torch.cat([_bend(fold(key, "river")), _bend(fold(key, "path"))], dim=-1),
         seed=uniform(key, "seed", (2,)),
@@ -173,16 +174,20 @@ def draw_world(key: Int[Tensor, " b"], paint: Int[Tensor, " b"], camera: Camera,
 
 def _bend(key: Tensor) -> Tensor:
     line = PROFILES // 2 + (uniform(key, "line") * (PROFILES // 2)).floor()
-    return torch.stack([line, uniform(key, "start"), uniform(key, "sweep", (), 0.45, 0.95), uniform(key, "lean", (), -0.22, 0.22)], -1)
+    return torch.stack(
+        [line, uniform(key, "start"), uniform(key, "sweep", (), 0.45, 0.95), uniform(key, "lean", (), -0.22, 0.22)], -1
+    )
 
 
 def _things(key: Tensor, paint: Tensor, camera: Camera, split: str, dials: Dials, is_: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Trees in groves, bushes near by, houses, balloons; sorted from far to near. Whether the ground bears them is asked later."""
+    """Trees in groves, bushes near by, houses, balloons; sorted from far to near. `settle` asks if the ground bears them."""
     balloons = max(3, *dials.instances)
     counts = {"tree": TREES, "bush": BUSHES, "house": HOUSES, "balloon": balloons}
     device, samples = key.device, len(key)
     hot = is_["coast"] | is_["dunes"]
-    parts: dict[str, list[Tensor]] = {name: [] for name in ("on", "class", "x", "z", "foot", "square", "sprite", "flip", "name", "hue")}
+    parts: dict[str, list[Tensor]] = {
+        name: [] for name in ("on", "class", "x", "z", "foot", "square", "sprite", "flip", "name", "hue")
+    }
     for kind, count in counts.items():
         own = fold(key, kind)
 
@@ -253,7 +258,8 @@ def _things(key: Tensor, paint: Tensor, camera: Camera, split: str, dials: Dials
     joined = {name: torch.cat(values, dim=1) for name, values in parts.items()}
     order = joined["z"].argsort(dim=1, descending=True, stable=True)
     return {
-        f"thing_{name}": v.gather(1, order) if v.ndim == 2 else v.gather(1, order[..., None].expand_as(v)) for name, v in joined.items()
+        f"thing_{name}": v.gather(1, order) if v.ndim == 2 else v.gather(1, order[..., None].expand_as(v))
+        for name, v in joined.items()
     }
 
 
@@ -264,7 +270,9 @@ def _aside(across: Tensor, z: Tensor, near: float) -> Tensor:
     return torch.where(off < 0, across - push, across + push)
 
 
-def _species(species: Tensor, square: Tensor, variant: Tensor, hot: Tensor, is_: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
+def _species(
+    species: Tensor, square: Tensor, variant: Tensor, hot: Tensor, is_: dict[str, Tensor], split: str
+) -> tuple[Tensor, Tensor]:
     """Sprites and sizes of trees: palms in hot land, conifers in the mountains; in split ood the other way round."""
     if split == "ood":
         hot = ~hot

@@ -1,4 +1,5 @@
-"""What the classes of a landscape are made of. Linked classes share pigments, so that it is known which could lend its look to which."""
+"""What the classes of a landscape are made of. Linked classes share pigments, so it is known which could lend its look to
+which."""
 
 from functools import lru_cache
 
@@ -56,18 +57,30 @@ _SPREAD = 0.10
 def pigments(style: Float[Tensor, "n 9"]) -> Float[Tensor, "n 7 3"]:
     """The seven colours of each style."""
     _, warmth, _, season, _, palette, wetness, sea, _ = style.unbind(-1)
-    green = anchors(season, ((0.50, 0.66, 0.24), (0.36, 0.56, 0.21), (0.46, 0.54, 0.20), (0.76, 0.52, 0.17), (0.58, 0.43, 0.24)))
+    green = anchors(
+        season, ((0.50, 0.66, 0.24), (0.36, 0.56, 0.21), (0.46, 0.54, 0.20), (0.76, 0.52, 0.17), (0.58, 0.43, 0.24))
+    )
     tint = anchors(palette, ((1.0, 1.0, 1.0), (1.12, 1.0, 0.80), (0.80, 0.93, 1.02), (1.08, 1.02, 1.10), (0.55, 0.85, 1.75)))
-    rock = anchors(palette, ((0.48, 0.46, 0.46), (0.66, 0.52, 0.42), (0.40, 0.44, 0.50), (0.60, 0.52, 0.54), (0.50, 0.38, 0.62)))
-    earth = anchors(palette, ((0.56, 0.41, 0.27), (0.68, 0.44, 0.28), (0.46, 0.38, 0.32), (0.66, 0.50, 0.40), (0.62, 0.34, 0.42)))
-    sand = anchors(palette, ((0.88, 0.77, 0.56), (0.93, 0.76, 0.50), (0.78, 0.73, 0.64), (0.92, 0.80, 0.66), (0.94, 0.68, 0.62)))
+    rock = anchors(
+        palette, ((0.48, 0.46, 0.46), (0.66, 0.52, 0.42), (0.40, 0.44, 0.50), (0.60, 0.52, 0.54), (0.50, 0.38, 0.62))
+    )
+    earth = anchors(
+        palette, ((0.56, 0.41, 0.27), (0.68, 0.44, 0.28), (0.46, 0.38, 0.32), (0.66, 0.50, 0.40), (0.62, 0.34, 0.42))
+    )
+    sand = anchors(
+        palette, ((0.88, 0.77, 0.56), (0.93, 0.76, 0.50), (0.78, 0.73, 0.64), (0.92, 0.80, 0.66), (0.94, 0.68, 0.62))
+    )
     water = anchors(sea, ((0.22, 0.36, 0.38), (0.12, 0.34, 0.52), (0.10, 0.50, 0.62), (0.16, 0.62, 0.64)))
-    paint = anchors(palette, ((0.80, 0.52, 0.42), (0.86, 0.58, 0.40), (0.66, 0.44, 0.42), (0.84, 0.60, 0.54), (0.66, 0.40, 0.66)))
+    paint = anchors(
+        palette, ((0.80, 0.52, 0.42), (0.86, 0.58, 0.40), (0.66, 0.44, 0.42), (0.84, 0.60, 0.54), (0.66, 0.40, 0.66))
+    )
     none = torch.zeros_like(warmth)
     light = light_of(style, none, none)
     sky = (light.zenith + light.horizon).double() * 0.5
     wet = (1 - 0.30 * wetness)[:, None]
-    return torch.stack([green * tint, rock, earth * wet, sand * (1 - 0.22 * wetness)[:, None], water, sky, paint], dim=1).clamp(0, 1)
+    return torch.stack([green * tint, rock, earth * wet, sand * (1 - 0.22 * wetness)[:, None], water, sky, paint], dim=1).clamp(
+        0, 1
+    )
 
 
 def colours(style: Float[Tensor, "n 9"]) -> Float[Tensor, "n 12 3"]:

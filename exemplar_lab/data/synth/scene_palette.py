@@ -11,7 +11,14 @@ from exemplar_lab.data.synth.scene_style import anchors, ramp
 
 _C = {name: number for number, name in enumerate(CLASSES)}
 
-_WALLS = ((0.94, 0.91, 0.85), (0.93, 0.83, 0.64), (0.86, 0.62, 0.48), (0.90, 0.87, 0.82), (0.62, 0.26, 0.22), (0.72, 0.78, 0.82))
+_WALLS = (
+    (0.94, 0.91, 0.85),
+    (0.93, 0.83, 0.64),
+    (0.86, 0.62, 0.48),
+    (0.90, 0.87, 0.82),
+    (0.62, 0.26, 0.22),
+    (0.72, 0.78, 0.82),
+)
 _ROOFS = ((0.66, 0.30, 0.22), (0.50, 0.24, 0.20), (0.36, 0.36, 0.42), (0.72, 0.40, 0.26), (0.42, 0.34, 0.30))
 _BLOSSOMS = ((0.96, 0.94, 0.92), (0.93, 0.55, 0.66), (0.85, 0.36, 0.50), (0.96, 0.82, 0.38), (0.68, 0.52, 0.82))
 _SILK = (
@@ -42,8 +49,12 @@ def thing_colours(world: World, style: Float[Tensor, "n 9"]) -> Float[Tensor, "n
     evergreen = world.thing_sprite < FIRST["broadleaf"]
     palm = (world.thing_sprite >= FIRST["palm"]) & (world.thing_sprite < FIRST["bush"])
     leaf = torch.where(evergreen[..., None], steady, leaf)
-    leaf = torch.where(palm[..., None], green * torch.tensor([0.80, 0.92, 0.70], dtype=torch.float64, device=hue.device) * bright, leaf)
-    bush = green * 0.84 * bright + (hue[..., :1] - 0.5) * torch.tensor([0.08, 0.03, -0.05], dtype=torch.float64, device=hue.device)
+    leaf = torch.where(
+        palm[..., None], green * torch.tensor([0.80, 0.92, 0.70], dtype=torch.float64, device=hue.device) * bright, leaf
+    )
+    bush = green * 0.84 * bright + (hue[..., :1] - 0.5) * torch.tensor(
+        [0.08, 0.03, -0.05], dtype=torch.float64, device=hue.device
+    )
     bush = bush + (autumn * 0.8 - bush) * turned * 0.6
     trunk = earth * 0.62 + rock * 0.16
     wall = table(hue[..., 0], _WALLS)

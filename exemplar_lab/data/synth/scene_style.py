@@ -64,9 +64,7 @@ _DUSK = ((0.28, 0.30, 0.56), (0.42, 0.30, 0.50), (0.22, 0.32, 0.52), (0.40, 0.38
 _DUSK_LOW = ((1.00, 0.64, 0.38), (1.00, 0.55, 0.34), (0.97, 0.72, 0.62), (0.99, 0.68, 0.60), (1.00, 0.45, 0.56))
 
 
-def light_of(
-    style: Float[Tensor, "n 9"], side: Float[Tensor, " n"], lift: Float[Tensor, " n"]
-) -> Light:
+def light_of(style: Float[Tensor, "n 9"], side: Float[Tensor, " n"], lift: Float[Tensor, " n"]) -> Light:
     """The light of a style with the sun `side` of the axis (−1 left … 1 right) and lifted by `lift` (about −0.3 … 0.3)."""
     sun, warmth, haze, _, cloud, palette, wetness, *_ = style.unbind(-1)
     night, day = 1 - ramp(sun, 0.08, 0.17), ramp(sun, 0.20, 0.48)
@@ -91,6 +89,4 @@ def light_of(
     direction = direction / (direction * direction).sum(-1, keepdim=True).sqrt()
     place = torch.stack([side * 0.42, height.clamp_min(0.03)], dim=-1)
     mist = (horizon * 0.86 + 0.14 * zenith).clamp(0, 1)
-    return Light(
-        *(v.float() for v in (key, fill, zenith, horizon, mist, direction, place, night, dusk, cloud))
-    )
+    return Light(*(v.float() for v in (key, fill, zenith, horizon, mist, direction, place, night, dusk, cloud)))

@@ -50,7 +50,9 @@ def planes(view: View) -> Planes:
     return Planes(x, y, unit, up)
 
 
-def classes_of(world: World, layer: Int[Tensor, " p"], picture: Int[Tensor, " p"], behind: Int[Tensor, " p"]) -> Int[Tensor, " p"]:
+def classes_of(
+    world: World, layer: Int[Tensor, " p"], picture: Int[Tensor, " p"], behind: Int[Tensor, " p"]
+) -> Int[Tensor, " p"]:
     """The class of each pixel; `behind` is that of the sky or the plain there."""
     samples = len(world.land)
     fixed = torch.tensor([_C["sky"], _C["grass"], *[_C["mountain"]] * 2, *[_C["hill"]] * 2], device=layer.device)
@@ -70,7 +72,9 @@ def counterparts(world: World, view: View, instances: tuple[int, int], same: boo
     wanted = name[:samples]
     if instances[1]:
         wanted = torch.where(class_[:samples] == _C["balloon"], wanted % instances[1], wanted)
-    answers = (class_[:samples, :, None] == class_[samples:, None]) & (wanted[:, :, None] == name[samples:, None]) & there[:, None]
+    answers = (
+        (class_[:samples, :, None] == class_[samples:, None]) & (wanted[:, :, None] == name[samples:, None]) & there[:, None]
+    )
     thing = torch.where(answers.any(2), answers.long().argmax(2) + FIRST_THING, -1)
     if not same:
         shared = (class_[:samples] == _C["balloon"]) | (class_[:samples] == _C["house"])

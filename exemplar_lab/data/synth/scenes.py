@@ -1,4 +1,5 @@
-"""The procedural world, third task: landscapes from maps of labels. One world seen twice, or another world that lends its style."""
+"""The procedural world, third task: landscapes from maps of labels. One world is seen twice, or another lends its
+style."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,10 +11,12 @@ from torch import Tensor
 
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
 from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
-from exemplar_lab.data.synth.scene_cast import classes_of_plain, layers, look, settle
+from exemplar_lab.data.synth.scene_canvas import Lamps, scenery
+from exemplar_lab.data.synth.scene_cast import layers, look
+from exemplar_lab.data.synth.scene_ground import classes_of_plain, settle
 from exemplar_lab.data.synth.scene_layout import Camera, World, draw_world, exemplar_camera, target_camera
 from exemplar_lab.data.synth.scene_materials import CLASSES
-from exemplar_lab.data.synth.scene_render import Lamps, paint, scenery
+from exemplar_lab.data.synth.scene_render import paint
 from exemplar_lab.data.synth.scene_style import draw_style, light_of
 from exemplar_lab.data.synth.scene_truth import classes_of, truth_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, repeat_halves
