@@ -218,19 +218,29 @@ def _curtain_surface(thing: Occluder, x: Tensor, y: Tensor, inner: Tensor) -> tu
 
 
 def _leaves(thing: Occluder, x: Tensor, y: Tensor):
-    """The nine leaves around each point: their height in the picture, their distance in leaf lengths, position and number."""
-    seed = thing.seed[:, None]
-    column, row = (x / _LEAF).floor().int(), (y / _LEAF).floor().int()
+    """The nine leaves around each point: numbers of its own (by salt), its place, and the point's along and across it."""
+    # All leaves of the picture are drawn once and looked up: there are hundreds of them and many thousands of points.
+    seed, side = thing.seed[:, None], int(1 / _LEAF) + 3
+    cell = torch.arange(side, device=x.device, dtype=torch.int32) - 1
+    here_y, here_x = (v.reshape(1, -1) for v in torch.meshgrid(cell, cell, indexing="ij"))
+    drawn = {salt: hashed(seed, here_x, here_y, salt) for salt in range(1, 8)}
+    turn_x, turn_y = drawn[3] - 0.5, drawn[4] - 0.62
+    norm = (turn_x * turn_x + turn_y * turn_y).sqrt().clamp_min(0.05)
+    turn_x, turn_y = turn_x / norm, turn_y / norm
+    column, row = (x / _LEAF).floor(), (y / _LEAF).floor()
+    centre = ((row + 1) * side + column + 1).long()
     for by_y in (-1, 0, 1):
         for by_x in (-1, 0, 1):
-            here_x, here_y = column + by_x, row + by_y
-            one, two = hashed(seed, here_x, here_y, 1), hashed(seed, here_x, here_y, 2)
-            at_x, at_y = x / _LEAF - here_x - one, y / _LEAF - here_y - two
-            turn_x, turn_y = hashed(seed, here_x, here_y, 3) - 0.5, hashed(seed, here_x, here_y, 4) - 0.62
-            norm = (turn_x * turn_x + turn_y * turn_y).sqrt().clamp_min(0.05)
-            turn_x, turn_y = turn_x / norm, turn_y / norm
-            along, across = at_x * turn_x + at_y * turn_y, at_y * turn_x - at_x * turn_y
-            yield here_x, here_y, (x - at_x * _LEAF, y - at_y * _LEAF), along, across
+            index = (centre + (by_y * side + by_x)).clamp(0, side * side - 1)
+            at_x = x / _LEAF - (column + by_x) - drawn[1].gather(1, index)
+            at_y = y / _LEAF - (row + by_y) - drawn[2].gather(1, index)
+            to_x, to_y = turn_x.gather(1, index), turn_y.gather(1, index)
+            along, across = at_x * to_x + at_y * to_y, at_y * to_x - at_x * to_y
+
+            def own(salt, index=index):
+                return drawn[salt].gather(1, index)
+
+            yield own, (x - at_x * _LEAF, y - at_y * _LEAF), along, across
 
 
 def _hedge_height(thing: Occluder, x: Tensor, y: Tensor) -> Tensor:
@@ -239,7 +249,7 @@ def _hedge_height(thing: Occluder, x: Tensor, y: Tensor) -> Tensor:
     bumps = 0.06 * noise(thing.seed[:, None], x * 5, y * 5, 9)
     far = _frame(thing, x, y)[0]
     lowest = far + 0.5 * _LEAF
-    for _, _, (leaf_x, leaf_y), along, across in _leaves(thing, x, y):
+    for _, (leaf_x, leaf_y), along, across in _leaves(thing, x, y):
         distance = (along * along + 4 * across * across).sqrt() + 0.5 * across.abs()
         centre = _frame(thing, leaf_x, leaf_y)[0]
         lowest = torch.minimum(lowest, centre + 1.5 * _LEAF * distance)
@@ -247,21 +257,20 @@ def _hedge_height(thing: Occluder, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _hedge_surface(thing: Occluder, x: Tensor, y: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-    seed = thing.seed[:, None]
     best = torch.full_like(x, -1.0)
     tone, lit, bloom = torch.full_like(x, 0.1), torch.full_like(x, 0.45), torch.zeros_like(x)
-    for here_x, here_y, _, along, across in _leaves(thing, x, y):
+    for own, _, along, across in _leaves(thing, x, y):
         # Pointed at both ends: a lens.
         inside = 0.30 * (1 - along * along * 1.4) - across.abs()
-        order = hashed(seed, here_x, here_y, 5)
+        order = own(5)
         wins = (inside > 0) & (order > best) & (along.abs() < 0.84)
         vein = 1 - 0.25 * _step(0.02 - across.abs(), 0.03)
         side = 0.62 + 0.55 * order + 0.22 * (across > 0) + 0.25 * along
         best = torch.where(wins, order, best)
-        tone = torch.where(wins, 0.25 + 0.75 * hashed(seed, here_x, here_y, 6), tone)
+        tone = torch.where(wins, 0.25 + 0.75 * own(6), tone)
         lit = torch.where(wins, side * vein * (0.75 + 0.25 * _step(inside - 0.03, 0.06)), lit)
         round_ = 0.10 - (along * along + across * across)
-        flower = (hashed(seed, here_x, here_y, 7) < 0.10 * (thing.form[:, :1] < 0.6)) & (round_ > 0)
+        flower = (own(7) < 0.10 * (thing.form[:, :1] < 0.6)) & (round_ > 0)
         bloom = torch.where(flower, _step(round_ - 0.02, 0.02), bloom)
         lit = torch.where(flower, 0.85 + 1.5 * round_, lit)
     sunny = thing.colour * 1.5 + torch.tensor([0.10, 0.10, 0.0], device=x.device)
