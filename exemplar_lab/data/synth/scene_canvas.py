@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.scene_cast import View
@@ -24,7 +24,7 @@ class Lamps(NamedTuple):
     def at(self, name: str, picture: Tensor, bearing: Tensor) -> Tensor:
         """Field `name` for points of the pictures, colours first; `bearing` is X / Z of the point in the world."""
         here = of_picture(getattr(self.left, name), picture)
-        if self.right is None:
+        if self.right is None or name == "place":
             return here
         there = of_picture(getattr(self.right, name), picture)
         t = ((bearing - self.border[picture]) * 3.5 + 0.5).clamp(0, 1)
@@ -58,6 +58,14 @@ def of_picture(value: Tensor, picture: Tensor) -> Tensor:
     """Numbers or colours of pictures for the points of `picture`, colours first."""
     found = value.index_select(0, picture.flatten()).unflatten(0, picture.shape)
     return found if value.ndim == 1 else found.movedim(-1, 0)
+
+
+def gathered(which: Int[Tensor, " m"], *values: Tensor) -> list[Tensor]:
+    """Numbers (n,) or colours (n, c) of the rows `which`, colours first, all fetched at once."""
+    columns = [value[:, None] if value.ndim == 1 else value for value in values]
+    found = torch.cat([value.float() for value in columns], dim=1).index_select(0, which).T.contiguous()
+    parts = found.split([value.shape[1] for value in columns])
+    return [part[0] if value.ndim == 1 else part for part, value in zip(parts, values, strict=True)]
 
 
 def mix(here: Tensor, there: Tensor | float, share: Tensor | float) -> Tensor:

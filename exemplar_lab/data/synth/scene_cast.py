@@ -167,13 +167,14 @@ def outline(world: World, view: View, owner: Tensor, u: Tensor, v: Tensor, only:
 
 def crest(world: World, view: View, number: int, picture: Tensor, x: Tensor) -> Float[Tensor, "..."]:
     """Height of ridge `number` of the pictures above its foot, at x; in picture sides. Shapes broadcast."""
-    scale = view.ridge_scale[:, number]
-    at = (x - view.ridge_origin[picture, number]) / (scale * world.ridge_period[:, number])[picture]
-    line = ridge(world.ridge_line[picture, number], at + world.ridge_start[picture, number], view.ridge_blur[picture, number])[
-        0
-    ]
-    rise = (world.ridge_rise[:, number] * scale)[picture]
-    return torch.where(world.ridge_on[picture, number] > 0, (line - world.ridge_floor[picture, number]) * rise, -1.0)
+    scale, line = view.ridge_scale[:, number], world.ridge_line[:, number]
+    columns = [view.ridge_origin[:, number], scale * world.ridge_period[:, number], world.ridge_start[:, number]]
+    columns += [view.ridge_blur[:, number], world.ridge_floor[:, number], world.ridge_rise[:, number] * scale]
+    columns += [world.ridge_on[:, number], line.float()]
+    found = torch.stack(columns, dim=1).index_select(0, picture.flatten()).T.contiguous().unflatten(1, picture.shape)
+    origin, period, start, blur, floor, rise, on, line = found
+    height = ridge(line.long(), (x - origin) / period + start, blur)[0]
+    return torch.where(on > 0, (height - floor) * rise, -1.0)
 
 
 def hidden(
@@ -186,11 +187,13 @@ def hidden(
 ) -> Bool[Tensor, " n"]:
     """Whether anything painted after `layer` covers the points (x, y) of the pictures; decided at the point itself."""
     covered = torch.zeros_like(layer, dtype=torch.bool)
+    # No ridge line rises above 1.15 of its rise.
+    rising = torch.where(world.ridge_on > 0, view.ridge_scale * world.ridge_rise * 1.2, -1.0)
+    feet, rising = (v.index_select(0, picture).T.contiguous() for v in (view.ridge_foot, rising))
     for number in range(len(RIDGES)):
-        some = (layer < FIRST_RIDGE + number) & (y <= view.ridge_foot[picture, number]) & (world.ridge_on[picture, number] > 0)
-        at = some.nonzero().flatten()
-        who = picture[at]
-        covered[at] |= view.ridge_foot[who, number] - y[at] <= crest(world, view, number, who, x[at])
+        height = feet[number] - y
+        at = ((layer < FIRST_RIDGE + number) & (height >= 0) & (height < rising[number])).nonzero().flatten()
+        covered[at] |= height[at] <= crest(world, view, number, picture[at], x[at])
     # A coarse map of who might be where spares most points most questions.
     tiles, many = 32, view.box_side.shape[1]
     spots = torch.zeros(len(view.axis), tiles, tiles, dtype=torch.long, device=x.device)

@@ -100,7 +100,7 @@ def exemplar_camera(key: Int[Tensor, " b"], camera: Camera, dials: Dials) -> Cam
     room = 0.40 * (1 - 1 / ratio).clamp_min(0)
     pan = 0.26 * dials.yaw / ratio.clamp_min(0.6)
     centre_x = 0.5 + uniform(key, "aside", (), -1.0, 1.0) * (room + pan)
-    centre_y = 0.48 + uniform(key, "up", (), -1.0, 1.0) * (room * 0.8 + pan * 0.25)
+    centre_y = 0.49 + uniform(key, "up", (), -1.0, 1.0) * (room * 0.55 + pan * 0.25)
     focal, right = camera.focal * ratio, uniform(key, "right", (), -1.1, 1.1) * dials.yaw
     return Camera(
         0.5 + ratio * (camera.axis - centre_x) + 0.8 * focal * right / 9,

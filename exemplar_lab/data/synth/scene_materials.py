@@ -12,6 +12,12 @@ from exemplar_lab.data.synth.scene_style import anchors, draw_style, light_of, r
 
 CLASSES = ("sky", "mountain", "hill", "sea", "river", "sand", "dirt", "grass", "bush", "tree", "house", "balloon")
 
+LABEL_COLOURS = (
+    *((0.53, 0.75, 0.95), (0.50, 0.44, 0.46), (0.50, 0.66, 0.42), (0.10, 0.30, 0.70), (0.25, 0.55, 0.90), (0.93, 0.83, 0.55)),
+    *((0.60, 0.42, 0.26), (0.45, 0.78, 0.33), (0.20, 0.58, 0.25), (0.05, 0.36, 0.16), (0.80, 0.35, 0.30), (0.95, 0.65, 0.15)),
+)
+"""How maps of labels are shown, one colour per class."""
+
 PIGMENTS = ("green", "rock", "earth", "sand", "water", "sky", "paint")
 """Seven colours that follow the style, see `pigments`."""
 
@@ -52,6 +58,12 @@ SNOW = {"mountain": 1.0, "hill": 0.85, "sand": 0.5, "dirt": 0.5, "grass": 0.9, "
 
 _SPREAD = 0.10
 """Distance of two materials at which one still lends the other exp(−1/2) of what it keeps for itself."""
+
+
+def label_rgb(condition: Float[Tensor, "b 12 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """A map of labels as people look at it; black where it was lost."""
+    table = torch.tensor(LABEL_COLOURS, device=condition.device, dtype=condition.dtype)
+    return torch.einsum("bchw,cd->bdhw", condition, table)
 
 
 def pigments(style: Float[Tensor, "n 9"]) -> Float[Tensor, "n 7 3"]:

@@ -19,12 +19,12 @@ def paint_plain(canvas: Tensor, scene: Scenery) -> Tensor:
     below = (y - view.horizon[:, None]) * size
     row, picture, x = rows_of(below > -0.5, size)
     below, depth, log, step = (v.flatten()[row][:, None] for v in (below, view.row_depth, view.row_log, view.row_scale))
-    level, level_4, level_18 = (level_of(view.row_texels * times).flatten()[row][:, None] for times in (1, 4, 18))
+    level, level_4, level_20 = (level_of(view.row_texels * times).flatten()[row][:, None] for times in (1, 4, 20))
     right = view.camera.right.float()[picture] + (x - view.axis[picture]) * step
     cover, wide = ground(world, picture, right, depth, log, size / step, level)
     seed = world.seed[picture]
     near = noise(right * (4 / PATCH[0]) + seed[..., 1], log * (4 / PATCH[1]) + seed[..., 0], level_4)
-    close = noise(right * (18.0 / PATCH[0]) + seed[..., 0], log * (12.0 / PATCH[1]) + seed[..., 1], level_18)
+    close = noise(right * (22.0 / PATCH[0]) + seed[..., 0], log * (14.0 / PATCH[1]) + seed[..., 1], level_20)
     rough = scene.rough[picture]
     lamps, bearing = scene.lamps, right / depth
     colour = [of_picture(scene.colour[:, number], picture) for number in range(len(CLASSES))]
@@ -86,7 +86,7 @@ def paint_shadows(canvas: Tensor, scene: Scenery) -> None:
     ground_ = (world.thing_foot == 0) & (view.box_side > 0)
     side = view.box_side * ground_
     narrow = (world.thing_class == _C["tree"]).float()
-    wide = side * (1.25 - 0.25 * narrow)
+    wide = side * (1.15 - 0.35 * narrow)
     slide = -lamp.towards[:, :1] / (0.3 - lamp.towards[:, 1:2]) * side * 0.62
     foot = view.box_top + view.box_side * 0.965
     tall = ((foot - view.horizon[:, None]) * wide * 0.24 / (0.10 + (foot - view.horizon[:, None]))).clamp_min(0) * 2.0
@@ -96,7 +96,7 @@ def paint_shadows(canvas: Tensor, scene: Scenery) -> None:
     picture = parts.owner.div(side.shape[1], rounding_mode="floor")
     x, y = parts.u * 2 - 1, parts.v * 2 - 1
     inside = (1 - x * x - y * y).clamp_min(0)
-    strength = (lamp.key.sum(1) / (lamp.key.sum(1) + lamp.fill.sum(1)) * 0.85)[picture]
+    strength = (lamp.key.sum(1) / (lamp.key.sum(1) + lamp.fill.sum(1)) * 0.72)[picture]
     keep = 1 - inside * strength * (1 - 0.6 * canvas[6].index_select(0, parts.pixel))
     start = 0
     for end in parts.ends:
@@ -149,9 +149,9 @@ def mirror_in_water(canvas: Float[Tensor, "8 n h w"], bare: Float[Tensor, "4 p"]
     far = [torch.where(foot[at] == 0, flat.index_select(1, at), bare.index_select(1, at)[:3]) for at in (first, second)]
     seen = far[0] * (1 - share) + far[1] * share
     first, second, share = above(bank.float() + 0.5)
-    near = [((foot[at] > 0) & (foot[at] <= bank + 4)).float() for at in (first, second)]
+    near = [(foot[at] <= bank + 4) * (1 - (bank - foot[at]) / (0.05 * size)).clamp(0, 1) for at in (first, second)]
     tall = near[0] * (1 - share) + near[1] * share
-    bright = flat.index_select(1, torch.where(near[0] > 0, first, second))
+    bright = flat.index_select(1, torch.where(near[0] >= near[1], first, second))
     seen = mix(seen, bright, tall)
     steepness = below.clamp_min(0) / (below.clamp_min(0) + 0.22)
     strength = (0.78 - 0.42 * steepness + 0.10 * ripple).clamp(0, 0.9) * water.flatten()[pixel]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise, ridge
-from exemplar_lab.data.synth.scene_canvas import Scenery, lay, mix, of_picture, white_like
+from exemplar_lab.data.synth.scene_canvas import Scenery, gathered, lay, mix, white_like
 from exemplar_lab.data.synth.scene_cast import Fragments, crest, ridge_rows
 from exemplar_lab.data.synth.scene_layout import RIDGES
 from exemplar_lab.data.synth.scene_materials import CLASSES
@@ -27,55 +27,51 @@ def paint_ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
     pixel, picture, x = line[row] * size + column, line.div(size, rounding_mode="floor")[row], at[column]
     cover, height, top = cover.flatten()[some], height.flatten()[row].clamp_min(0), top.flatten()[some]
     scale, rise, period = view.ridge_scale[:, number], world.ridge_rise[:, number], world.ridge_period[:, number]
-    right = (x - view.ridge_origin[picture, number]) / scale[picture]
-    full = (rise * scale)[picture]
-    down, share = ((top - height) / full).clamp_min(0), height / full
     tile = rise * (2.6 if number < 2 else 5.0)
-    texels = 512 / (tile * scale * size)
-    seed = world.seed[picture]
-    grainy = noise(
-        right / tile[picture] + seed[:, 0] + 0.37 * number,
-        share / (2.6 if number < 2 else 3.0) + seed[:, 1] - 0.35 * right / tile[picture],
-        level_of(texels)[picture],
+    away = (RIDGES[number] - view.camera.along.float()) * scene.haze
+    names = ("mountain", "hill") if number < 2 else ("hill", "tree", "sand")
+    origin, scale_, full, rise_, period_, tile_, seed, start, blur, rough, snow, snowy, sandy, away, *colour = gathered(
+        picture,
+        *(view.ridge_origin[:, number], scale, rise * scale, rise, period, tile, world.seed, world.ridge_start[:, number]),
+        *(view.ridge_blur[:, number].clamp_min(1.0), scene.rough, scene.snow, world.snowy, world.land == 4, away),
+        *(scene.colour[:, _C[name]] for name in names),
     )
-    rough = scene.rough[picture]
+    right = (x - origin) / scale_
+    down, share = ((top - height) / full).clamp_min(0), height / full
+    grainy = noise(
+        right / tile_ + seed[0] + 0.37 * number,
+        share / (2.6 if number < 2 else 3.0) + seed[1] - 0.35 * right / tile_,
+        level_of(512 / (tile * scale * size))[picture],
+    )
     # Spurs: the slope of the ridge line, blurred the more the lower one looks, runs down from the peaks like ribs.
-    wobble = (grainy[1] * 0.16 + grainy[0] * 0.22) * (0.05 + down).clamp_max(0.5) * rise[picture]
-    along = (right + wobble) / period[picture] + world.ridge_start[picture, number]
-    blur = view.ridge_blur[picture, number].clamp_min(1.0)
-    slope = ridge(
-        world.ridge_line[picture, number], along, blur + (4.5 + 4.5 * down.sqrt() if number < 2 else 7.0 + 3.0 * down.sqrt())
-    )[1]
-    steep = slope * (rise / period)[picture] * (0.9 + 2.4 * down)
+    wobble = (grainy[1] * 0.16 + grainy[0] * 0.22) * (0.05 + down).clamp_max(0.5) * rise_
+    along = (right + wobble) / period_ + start
+    blur = blur + (4.5 + 4.5 * down.sqrt() if number < 2 else 7.0 + 3.0 * down.sqrt())
+    slope = ridge(world.ridge_line[picture, number], along, blur)[1]
+    steep = slope * (rise_ / period_) * (0.9 + 2.4 * down)
     lamps = scene.lamps
     bearing = right / RIDGES[number]
     key, fill, towards = (lamps.at(name, picture, bearing) for name in ("key", "fill", "towards"))
     side = steep * -towards[0] * 2.4 + rough * (0.22 * grainy[1])
     facing = 0.5 + 0.5 * side / (0.10 + side * side).sqrt()
-    colour = {name: of_picture(scene.colour[:, _C[name]], picture) for name in ("mountain", "hill", "tree", "sand")}
-    snow = scene.snow[picture]
     if number < 2:
-        albedo = colour["mountain"] * (1 + rough * (0.22 * grainy[1] + 0.16 * grainy[2]))
+        albedo = colour[0] * (1 + rough * (0.22 * grainy[1] + 0.16 * grainy[2]))
         meadow = ((0.30 - share + 0.35 * grainy[0]) * 4).clamp(0, 1) * 0.55
-        albedo = mix(albedo, colour["hill"], meadow)
-        cap = (
-            share - 0.86 + 0.20 * world.snowy[picture] + 0.95 * snow + 0.22 * grainy[0] + 0.10 * grainy[1] - 0.05 * steep.abs()
-        ) * 9
-        albedo = mix(albedo, white_like(x), cap.clamp(0, 1) * 0.97 * (0.3 + snow + world.snowy[picture]).clamp(0, 1))
+        albedo = mix(albedo, colour[1], meadow)
+        cap = share - 0.86 + 0.20 * snowy + 0.95 * snow + 0.22 * grainy[0] + 0.10 * grainy[1] - 0.05 * steep.abs()
+        albedo = mix(albedo, white_like(x), (cap * 9).clamp(0, 1) * 0.97 * (0.3 + snow + snowy).clamp(0, 1))
     else:
         woods = ((grainy[0] * 1.6 + grainy[1] * 0.9 - 0.05) * 4).clamp(0, 1)
-        albedo = colour["hill"] * (1 + rough * (0.16 * grainy[1] + 0.10 * grainy[2]))
-        dark = colour["tree"] * (0.86 + rough * (0.30 * grainy[2] + 0.20 * grainy[3]))
-        sandy = (world.land[picture] == 4).float()
+        albedo = colour[0] * (1 + rough * (0.16 * grainy[1] + 0.10 * grainy[2]))
+        dark = colour[1] * (0.86 + rough * (0.30 * grainy[2] + 0.20 * grainy[3]))
         albedo = mix(albedo, dark, woods * 0.75 * rough.clamp_max(1) * (1 - sandy))
-        albedo = mix(albedo, colour["sand"], sandy * 0.75)
+        albedo = mix(albedo, colour[2], sandy * 0.75)
         cap = (snow * 2.2 - 0.7 + 1.0 * grainy[0] + 0.6 * grainy[1] + 0.3 * share).clamp(0, 1) * (snow * 4).clamp(0, 1)
         albedo = mix(albedo, white_like(x), cap * (0.85 - 0.35 * woods))
     albedo = albedo.clamp(0.02, 1)
     lit = albedo * (fill * 1.05 + key * (0.10 + 0.78 * facing) * (0.55 - 0.45 * towards[1]))
-    distance = (RIDGES[number] - view.camera.along.float())[picture] * scene.haze[picture]
     # Mist lies low.
-    thick = distance * (0.55 + 0.9 * (1 - share).clamp(0, 1))
+    thick = away * (0.55 + 0.9 * (1 - share).clamp(0, 1))
     lit = mix(lit, lamps.at("haze", picture, bearing), thick / (1 + thick))
     lay(canvas, pixel, cover, lit, albedo)
 
