@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exemplar_lab.data.seeds import sample_keys
 from exemplar_lab.data.synth import face_mesh
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.face_cast import front_of
+from exemplar_lab.data.synth.face_cast import bands_of, front_of
 from exemplar_lab.data.synth.face_coat import INDEX, PARTS
 from exemplar_lab.data.synth.face_identity import STYLES, draw_person
 from exemplar_lab.data.synth.face_landmarks import CHANNELS
@@ -159,7 +159,7 @@ def test_brute_force_sees_the_same():
         for positions in (scene.posed[sample].double().numpy(), other):
             a, b, c = positions[:2, vertices].T
             areas.append(-((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])))
-        inside = (0 < place[:2]).all() and (place[:2] < size).all()
+        inside = (place[:2] > 0).all() and (place[:2] < size).all()
         near = _brute(scene, samples + sample, *place[:2])[1] if inside else np.inf
         visible = bool(inside and areas[1] > 1e-6 and near <= place[2] + 0.012 * float(scene.unit[samples + sample]))
         margin = abs(near - place[2] - 0.012 * float(scene.unit[samples + sample]))
@@ -183,7 +183,8 @@ def test_there_and_back_again():
         return type(value)(*map(swap, value)) if isinstance(value, tuple) else value
 
     other = swap(scene)
-    other = other._replace(front=front_of(other.posed, other.on))
+    front = front_of(other.posed, other.on)
+    other = other._replace(front=front, bands=bands_of(front, 128))
     truths = []
     for one, marks in ((scene, points), (other, points.roll(3, 0))):
         _, paints, view = render(one)
@@ -193,7 +194,9 @@ def test_there_and_back_again():
     returned = sample_at(backward.flow, forward.flow)
     at = torch.arange(128) + 0.5
     home = torch.stack([at[None].expand(128, -1), at[:, None].expand(-1, 128)])
-    error = (returned - home).norm(dim=1)[forward.visible & (sample_at(backward.visible[:, None].float(), forward.flow)[:, 0] == 1)]
+    error = (returned - home).norm(dim=1)[
+        forward.visible & (sample_at(backward.visible[:, None].float(), forward.flow)[:, 0] == 1)
+    ]
     # Read bilinearly, across the seams of a map that is affine in pieces.
     assert error.nanmedian() < 1e-2
     assert (error.nan_to_num(9) < 0.5).float().mean() > 0.9

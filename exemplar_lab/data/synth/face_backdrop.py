@@ -1,4 +1,4 @@
-"""What stands behind a portrait: a wall with a window, shelves, panels, leaves or lamps out of focus; the same in both images."""
+"""What stands behind a portrait: a wall with a window, shelves, panels, leaves or lamps; the same in both images."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,8 +13,8 @@ Backdrop = dict[str, Tensor]
 KINDS = ("studio", "window", "shelves", "panels", "leaves", "lamps", "tiles")
 """The last is of the split out of distribution alone."""
 
-_WALLS = ((0.80, 0.74, 0.66), (0.62, 0.70, 0.74), (0.72, 0.62, 0.60), (0.56, 0.64, 0.56), (0.42, 0.48, 0.58), (0.84, 0.80, 0.76),
-          (0.76, 0.66, 0.50), (0.34, 0.36, 0.42))  # fmt: skip
+_WALLS = ((0.80, 0.74, 0.66), (0.62, 0.70, 0.74), (0.72, 0.62, 0.60), (0.56, 0.64, 0.56), (0.42, 0.48, 0.58),
+          (0.84, 0.80, 0.76), (0.76, 0.66, 0.50), (0.34, 0.36, 0.42))  # fmt: skip
 
 
 def draw_backdrop(key: Int[Tensor, " b"], ood: bool) -> Backdrop:

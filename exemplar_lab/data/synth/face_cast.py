@@ -27,6 +27,15 @@ class Spot(NamedTuple):
     depth: Float[Tensor, " n"]
 
 
+class Bands(NamedTuple):
+    """All rows of pixels that quads cross: whose, which row, and from where to where the quad reaches in it."""
+
+    which: Tensor
+    row: Tensor
+    low: Tensor
+    high: Tensor
+
+
 class Front(NamedTuple):
     """The f quads that face the viewer: whose they are, corners x and y (4, f), and the numbers that a test needs (14, f)."""
 
@@ -55,9 +64,12 @@ def front_of(posed: Float[Tensor, "b 3 v"], on: Bool[Tensor, "b q"]) -> Front:
 
 
 def cast_pixels(front: Front, own: Float[Tensor, "b 3 v"], size: int, keep: Keep) -> Spot:
-    """What the centre of every pixel of b pictures sees; n = b · size². own: where each vertex lies on its layer, for `keep`."""
+    """What the centre of every pixel of b pictures sees; n = b · size².
+
+    own: where each vertex lies on its layer, for `keep`.
+    """
     best = torch.zeros(len(own) * size * size, dtype=torch.long, device=own.device)
-    which, row, low, high = _rows(front, size, 0.5, 0.5)
+    which, row, low, high = bands_of(front, size, 0.5, 0.5)
     first = (low - 0.5).ceil().clamp(0, size).long()
     many = ((high - 0.5).floor().clamp(-1, size - 1).long() + 1 - first).clamp_min(0)
     start = (front.sample.index_select(0, which) * size + row) * size + first
@@ -72,6 +84,7 @@ def cast_pixels(front: Front, own: Float[Tensor, "b 3 v"], size: int, keep: Keep
 
 def cast_points(
     front: Front,
+    bands: Bands,
     own: Float[Tensor, "b 3 v"],
     size: int,
     keep: Keep,
@@ -79,15 +92,16 @@ def cast_points(
     x: Float[Tensor, " n"],
     y: Float[Tensor, " n"],
 ) -> Spot:
-    """The same for n points (x, y) of pictures `sample`; a point outside the frame sees nothing."""
+    """The same for n points (x, y) of pictures `sample`; a point outside the frame sees nothing. bands: those of the front."""
     best = torch.zeros(len(x), dtype=torch.long, device=own.device)
     inside = ((x >= 0) & (x < size) & (y >= 0) & (y < size)).nonzero().flatten()
     cell = (sample[inside] * size + y[inside].long()) * size + x[inside].long()
-    cell, order = cell.sort(stable=True)
-    order = inside[order]
+    if bool((cell[1:] < cell[:-1]).any()):
+        cell, order = cell.int().sort(stable=True)
+        inside = inside[order]
     before = torch.nn.functional.pad(torch.bincount(cell, minlength=len(own) * size * size).cumsum(0), (1, 0))
     # In the order of their cells, the points between two columns of a row stand side by side.
-    which, row, low, high = _rows(front, size, 0.0, 1.0)
+    which, row, low, high = bands
     low, high = low.floor().clamp(0, size).long(), high.floor().clamp(-1, size - 1).long() + 1
     start = (front.sample.index_select(0, which) * size + row) * size
     first = before.index_select(0, start + low)
@@ -96,15 +110,14 @@ def cast_points(
     which, first, many = (v.index_select(0, some) for v in (which, first, many))
     for begin, end in _pieces(many):
         again, inner = _expand(many[begin:end])
-        point = order.index_select(0, first[begin:end].index_select(0, again) + inner)
+        point = inside.index_select(0, first[begin:end].index_select(0, again) + inner)
         again = which[begin:end].index_select(0, again)
         _visit(front, again, x.index_select(0, point), y.index_select(0, point), point, best, own, keep)
     return _spots(best)
 
 
-def _rows(front: Front, size: int, top: float, bottom: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All rows of pixels that quads cross: whose, which row, and from where to where the quad reaches between row + top and row
-    + bottom."""
+def bands_of(front: Front, size: int, top: float = 0.0, bottom: float = 1.0) -> Bands:
+    """Where quads reach between row + top and row + bottom of every row of a picture."""
     wide = (front.x.amax(0) > 0) & (front.x.amin(0) < size)
     low, high = (front.y.amin(0) - bottom).ceil().clamp(0, size), (front.y.amax(0) - top).floor().clamp(-1, size - 1)
     # Rounded outwards, so that rounding loses no row.
@@ -124,7 +137,7 @@ def _rows(front: Front, size: int, top: float, bottom: float) -> tuple[Tensor, T
         meets = (torch.maximum(y[here], y[there]) >= upper) & (torch.minimum(y[here], y[there]) <= lower)
         left = torch.where(meets, torch.minimum(left, torch.minimum(one, two)), left)
         right = torch.where(meets, torch.maximum(right, torch.maximum(one, two)), right)
-    return which, row, left - 1e-3, right + 1e-3
+    return Bands(which, row, left - 1e-3, right + 1e-3)
 
 
 def _visit(front: Front, which: Tensor, x: Tensor, y: Tensor, slot: Tensor, best: Tensor, own: Tensor, keep: Keep) -> None:

@@ -8,8 +8,27 @@ from torch import Tensor
 from exemplar_lab.data.synth.face_identity import Person
 from exemplar_lab.data.synth.paint_noise import noise
 
-PARTS = ("skin", "nose", "eye_right", "eye_left", "brow_right", "brow_left", "ear_right", "ear_left", "mouth", "lip_upper", "lip_lower",
-         "neck", "clothes", "hair", "hair_back", "beard", "glasses", "earring_right", "earring_left")  # fmt: skip
+PARTS = (
+    "skin",
+    "nose",
+    "eye_right",
+    "eye_left",
+    "brow_right",
+    "brow_left",
+    "ear_right",
+    "ear_left",
+    "mouth",
+    "lip_upper",
+    "lip_lower",
+    "neck",
+    "clothes",
+    "hair",
+    "hair_back",
+    "beard",
+    "glasses",
+    "earring_right",
+    "earring_left",
+)
 """CelebAMask-HQ's classes, without hat and necklace, with beard and hair_back beside. Right is the person's own."""
 INDEX = {name: i for i, name in enumerate(PARTS)}
 
@@ -25,18 +44,26 @@ class Coat(NamedTuple):
 
 
 class Brush:
-    """Numbers of the samples that n points belong to, as broad as the points. A record with a memory: each is gathered once."""
+    """Numbers of the samples that n points belong to, one per point; `fine` is the size of a pixel there, in half heads."""
 
     def __init__(self, person: Person, sample: Tensor, fine: Tensor):
-        self.person, self.sample, self.fine = person, sample, fine[sample]
+        self.person, self.sample, self.fine = person, sample, fine
 
     def __getitem__(self, name: str) -> Tensor:
         return self.person[name].index_select(0, self.sample).movedim(0, -1)
+
+    def at(self, some: Tensor) -> "Brush":
+        """The brush of some of the points."""
+        return Brush(self.person, self.sample.index_select(0, some), self.fine.index_select(0, some))
 
 
 def over_(colour: Tensor, paint: Tensor | tuple[float, float, float], cover: Tensor) -> Tensor:
     paint = paint if isinstance(paint, Tensor) else torch.tensor(paint, device=colour.device)[:, None]
     return colour + (paint - colour) * cover
+
+
+def tint(colour: Tensor, red: float, green: float, blue: float) -> Tensor:
+    return colour * torch.tensor((red, green, blue), device=colour.device)[:, None]
 
 
 def edge_of(x: Tensor, width: Tensor | float) -> Tensor:

@@ -37,8 +37,17 @@ NAMES = (
     "wink",
     "puff",
 )
-_SLACK = {"smile": 0.2, "jaw": 0.12, "squint": 0.12, "blink": 0.07, "brow_right": 0.25, "brow_left": 0.25, "frown": 0.2, "pucker": 0.1,
-          "crooked": 0.25}  # fmt: skip
+_SLACK = {
+    "smile": 0.2,
+    "jaw": 0.12,
+    "squint": 0.12,
+    "blink": 0.07,
+    "brow_right": 0.25,
+    "brow_left": 0.25,
+    "frown": 0.2,
+    "pucker": 0.1,
+    "crooked": 0.25,
+}
 
 
 def draw_expression(key: Int[Tensor, " n"], yaw: float, articulation: float) -> Expression:

@@ -1,4 +1,4 @@
-"""The 68 landmarks of a face in the order of iBUG 300-W, and the drawing that they and the backdrop's edges make: the condition.
+"""The 68 landmarks of a face in the order of iBUG 300-W, and what they draw with the backdrop's edges: the condition.
 
 [CoCosNet] joins the landmarks of CelebA-HQ's faces and adds Canny edges of what lies around the face. Released code: it draws
 the borders of labelled parts instead, and gives beside them the distance to each of 13 parts; here the distances are those to
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.face_cast import cast_points, front_of
+from exemplar_lab.data.synth.face_cast import bands_of, cast_points, front_of
 from exemplar_lab.data.synth.face_coat import INDEX
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import Person
@@ -113,7 +113,7 @@ def landmarks(
     front = front_of(posed, (OWNER == 0).to(unit.device).expand(many, -1))
     owner = torch.arange(many, device=unit.device).repeat_interleave(68)
     x, y, depth = (seen[:, k].flatten() for k in range(3))
-    spot = cast_points(front, own, side, keep(person), owner, x, y)
+    spot = cast_points(front, bands_of(front, side), own, side, keep(person), owner, x, y)
     hidden = (spot.depth > depth + 0.06 * scale).view(many, 68)
     points = pose(spots, face, unit, centre)[:, :2].movedim(1, 2)
     return torch.where(hidden[..., None], torch.nan, points)

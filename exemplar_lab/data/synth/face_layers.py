@@ -1,5 +1,5 @@
-"""The other layers of a portrait, shaped around the head: neck and shoulders, ears, eyeballs, mouth, hair, glasses; and the pose
-of all of them in a picture."""
+"""The other layers of a portrait, shaped around the head: neck and shoulders, ears, eyeballs, mouth, hair, glasses; and how all
+of them are posed in a picture."""
 
 import math
 
@@ -98,6 +98,8 @@ def _neck(person: Person) -> tuple[Tensor, Tensor]:
     x, z = (wide + off) * sine, (deep + off) * cosine - 0.17 - 0.06 * shoulder
     # Below the throat the chest comes forward; the chin has room above.
     z = z + 0.10 * soft((-1.2 - y) / 0.8) * cosine.clamp_min(0)
+    # The nape meets the skull.
+    z = z - 0.14 * soft((y + 1.0) / 0.45) * (-cosine).clamp_min(0)
     y = y.expand_as(x) - 0.05 * shoulder * (cosine.clamp_min(0)) * (1 - sine * sine)
     turn = _columns(_EVEN["neck"] / np.pi, shape, device)
     return torch.stack([x, _rows(_NECK[:, 0], shape, device).expand_as(x), turn.expand_as(x)], 1), torch.stack([x, y, z], 1)
@@ -315,8 +317,8 @@ def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Flo
 
 
 def _useful(own: Float[Tensor, "n 3 v"], person: Person) -> Bool[Tensor, "n q"]:
-    """The quads that can be seen at all: of the layers that a person has, without skull under hair, hair below its edge, and the
-    inside of hair that lies on the skull."""
+    """The quads that can be seen at all: of the layers that a person has, without skull under hair, hair below its edge, and
+    the inside of hair that lies on the skull."""
     device = own.device
     there = torch.ones(len(own), len(MESHES), dtype=torch.bool, device=device)
     for names, present in (

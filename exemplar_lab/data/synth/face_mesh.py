@@ -1,7 +1,7 @@
 """The surface of a portrait as grids of small quads.
 
 Every layer (head, neck and shoulders, ears, eyeballs, mouth, hair, glasses) is a grid over its own coordinates: around and
-along the axis of the head for the large ones. A quad is two triangles, and on a triangle the way from the picture to the surface
+along the axis of the head for the large ones. A quad is two triangles, and on a triangle the way from picture to surface
 and back is affine: the truth is exact however the face smiles, and a nose may stick out of the cheek that it hides. All numbers
 per vertex, per triangle and per pixel come from + − × ÷ √ and comparisons, which round alike in every batch.
 """
@@ -82,8 +82,10 @@ def _build() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 QUADS, OWNER, MIRROR, CUT, INNER = _build()
-"""Corners of each quad, its layer; the mirrored vertex of each vertex; quads of layers that are cut, and those seen from inside.
+"""Corners of each quad, its layer; the mirrored vertex of each vertex; quads of layers that are cut, and those from inside.
+
 A quad is split between its corners 0 and 2, and seen when its corners run anticlockwise."""
+
 
 def corners(quad: Int[Tensor, " n"], upper: Bool[Tensor, " n"]) -> Int[Tensor, "3 n"]:
     """The vertices of the triangles on which points lie, in the order of their shares."""

@@ -89,7 +89,8 @@ def paint(
         at = (mesh == number).nonzero().flatten()
         if not len(at):
             continue
-        brush = Brush(person, sample[at], fine)
+        owner = sample.index_select(0, at)
+        brush = Brush(person, owner, fine.index_select(0, owner))
         painter = painters.get(name) or _PAIRED[name.split("_")[0]]
         made = painter(brush, *point.index_select(1, at).unbind(0), name)
         for whole, piece in zip(coat, made, strict=True):

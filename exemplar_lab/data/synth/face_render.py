@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.face_backdrop import Backdrop, behind
-from exemplar_lab.data.synth.face_cast import Front, Spot, cast_pixels, cast_points, locate
+from exemplar_lab.data.synth.face_cast import Bands, Front, Spot, cast_pixels, cast_points, locate
 from exemplar_lab.data.synth.face_identity import Person
 from exemplar_lab.data.synth.face_mesh import OWNER, blend
 from exemplar_lab.data.synth.face_paint import keep, paint
@@ -26,12 +26,13 @@ class Light(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """n portraits, ready to be seen: posed and own coordinates of their vertices (n, 3, v), their quads (n, q), those in view."""
+    """n portraits, ready to be seen: posed and own coordinates of their vertices (n, 3, v), which quads they have (n, q)."""
 
     posed: Tensor
     own: Tensor
     on: Tensor
     front: Front
+    bands: Bands
     normal: Tensor
     unit: Tensor
     person: Person
@@ -41,7 +42,7 @@ class Scene(NamedTuple):
 
     def cast(self, sample: Tensor, x: Tensor, y: Tensor) -> Spot:
         """What points (x, y), in pixels, of portraits `sample` see."""
-        return cast_points(self.front, self.own, self.size, keep(self.person), sample, x, y)
+        return cast_points(self.front, self.bands, self.own, self.size, keep(self.person), sample, x, y)
 
 
 class View(NamedTuple):
@@ -57,7 +58,7 @@ _FINER = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 
 
 def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h w"], View]:
-    """Image, albedo and what every pixel sees. Pixels in which parts meet are the mean of four points."""
+    """Image, albedo and what every pixel sees. Pixels in which layers meet are the mean of four points."""
     size, count = scene.size, len(scene.posed)
     device = scene.posed.device
     spot = cast_pixels(scene.front, scene.own, size, keep(scene.person))
@@ -73,28 +74,29 @@ def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h
     wall.index_copy_(1, wanted, behind(scene.backdrop, sample[wanted], x[wanted] / size, y[wanted] / size, 1 / size))
     colour = colour.view(2, 3, 2, -1)
     colour = torch.where(empty, wall[None, :, None], colour).view(6, -1)
-    meet = _meet(part.view(count, size, size), spot.depth.view(count, size, size), scene.unit).flatten().nonzero().flatten()
+    layer = torch.where(spot.quad < 0, -1, OWNER.to(device)[spot.quad])
+    meet = _meet(layer.view(count, size, size), spot.depth.view(count, size, size), scene.unit).flatten().nonzero().flatten()
     finer = torch.tensor(_FINER, device=device)
-    fx, fy = ((v[meet] + finer[:, axis, None]).flatten() for axis, v in enumerate((x, y)))
-    owner = sample[meet].repeat(len(_FINER))
+    fx, fy = ((v[meet, None] + finer[:, axis]).flatten() for axis, v in enumerate((x, y)))
+    owner = sample[meet].repeat_interleave(len(_FINER))
     spot_ = scene.cast(owner, fx, fy)
     parts = _look(scene, spot_, owner, fx, fy)[0]
     empty = (spot_.quad < 0).nonzero().flatten()
     wall = behind(scene.backdrop, owner[empty], fx[empty] / size, fy[empty] / size, 1 / size)
-    parts = parts.index_copy_(1, empty, torch.cat([wall, wall])).unflatten(1, (len(_FINER), -1))
-    colour.index_copy_(1, meet, (parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3]) * 0.25)
+    parts = parts.index_copy_(1, empty, torch.cat([wall, wall])).unflatten(1, (-1, len(_FINER)))
+    colour.index_copy_(1, meet, (parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]) * 0.25)
     colour = colour.view(6, count, size, size).movedim(1, 0)
     view = View(spot.quad.view(count, size, size), part.view(count, size, size), vertex, share)
     return colour[:, :3].contiguous(), colour[:, 3:].contiguous(), view
 
 
-def _meet(part: Tensor, depth: Tensor, unit: Tensor) -> Tensor:
-    """Pixels beside which another part begins, or the same part much farther away."""
-    mark = torch.zeros_like(part, dtype=torch.bool)
+def _meet(layer: Tensor, depth: Tensor, unit: Tensor) -> Tensor:
+    """Pixels beside which another layer begins, or the same one much farther away; what is painted has soft borders already."""
+    mark = torch.zeros_like(layer, dtype=torch.bool)
     far = (unit * 0.10).clamp_min(1.5)[:, None, None]
     for axis in (1, 2):
-        length = part.shape[axis] - 1
-        near, next_ = part.narrow(axis, 0, length), part.narrow(axis, 1, length)
+        length = layer.shape[axis] - 1
+        near, next_ = layer.narrow(axis, 0, length), layer.narrow(axis, 1, length)
         step = (depth.narrow(axis, 0, length) - depth.narrow(axis, 1, length)).abs() > far
         differ = (near != next_) | step.nan_to_num(0).bool()
         mark.narrow(axis, 0, length).logical_or_(differ)
@@ -141,6 +143,8 @@ def _shade(scene: Scene, coat, mesh: Tensor, owner: Tensor, normal: Tensor) -> T
     open_ = coat.open
     key, fill = light.key.T[:, owner], light.fill.T[:, owner]
     lit = key * lambert * (0.45 + 0.55 * open_) + fill * (0.58 + 0.10 * skin + (0.42 - 0.10 * skin) * sky) * open_
+    # Shoulders and chest throw some light back from below.
+    lit = lit + key * (0.15 * ny.clamp(0, 1) * open_)
     # Where it is dark, skin is red.
     bleed = torch.tensor((0.06, 0.005, 0.0), device=nx.device)[:, None] * skin * (1 - lambert[0]) * open_
     half_z = lz + 1

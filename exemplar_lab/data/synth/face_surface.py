@@ -75,7 +75,7 @@ def profile(y: Float[Tensor, "b v"], person: Person) -> tuple[Tensor, Tensor, Te
 
 
 def lids(x: Tensor, person: Person) -> tuple[Tensor, Tensor, Tensor]:
-    """The lower and the upper edge of the opening of an eye at |x|, at rest, and the place across the eye, ±1 in its corners."""
+    """The edges of the opening of an eye at |x|, at rest, lower first, and the place across the eye, ±1 in its corners."""
     eye_x, eye_y, wide, high, tilt = column(person, "eye_x", "eye_y", "eye_wide", "eye_high", "eye_tilt")
     across = (x - eye_x) / wide
     inner = (1 - across * across).clamp_min(0)
@@ -219,8 +219,8 @@ def eyeball(person: Person) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def jaw_edge(theta: Float[Tensor, " c"], person: Person) -> Float[Tensor, "b c"]:
-    """Height of the lower edge of the head at angles from the front: from the chin along the jaw to its angle below the ear, then
-    steeply up."""
+    """Height of the lower edge of the head at angles from the front: from the chin along the jaw to its angle below the ear,
+    then steeply up."""
     rise = 0.30 * soft((theta - math.radians(10)) / math.radians(70)) + 0.30 * soft(
         (theta - math.radians(66)) / math.radians(44)
     )

@@ -1,4 +1,4 @@
-"""What the world knows about a pair of portraits: for each target pixel its surface point, and where it lies in the exemplar."""
+"""What is known about a pair of portraits: for each target pixel its surface point, and where that lies in the exemplar."""
 
 import torch
 from jaxtyping import Float
@@ -44,7 +44,9 @@ def truth_of(scene: Scene, view: View, paints: Float[Tensor, "n 3 h w"], points:
     at = right.nonzero().flatten()
     across = blend(scene.posed, there[at], twin[:, at], share[:, at])
     front = torch.cat([to > 1e-6, torch.ones_like(at, dtype=torch.bool)])
-    visible, found = _is_seen(scene, torch.cat([there, there[at]]), torch.cat([place, across], 1), front).split([len(seen), len(at)])
+    visible, found = _is_seen(scene, torch.cat([there, there[at]]), torch.cat([place, across], 1), front).split(
+        [len(seen), len(at)]
+    )
     count = visible * (to / from_.clamp_min(1e-6)).clamp_min(0)
     answers = torch.full((6, pixels), torch.nan, device=device)
     second = torch.full((2, len(seen)), torch.nan, device=device)

@@ -11,7 +11,7 @@ from torch import Tensor
 from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
 from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
 from exemplar_lab.data.synth.face_backdrop import draw_backdrop
-from exemplar_lab.data.synth.face_cast import front_of
+from exemplar_lab.data.synth.face_cast import bands_of, front_of
 from exemplar_lab.data.synth.face_coat import PARTS
 from exemplar_lab.data.synth.face_expression import draw_expression
 from exemplar_lab.data.synth.face_identity import draw_person, twice
@@ -102,7 +102,20 @@ def _portraits(key: Tensor, dials: Dials, ood: bool, size: int) -> tuple[Scene, 
     unit, centre = (unit * size).float(), (centre * size).float()
     posed = pose(place, face, unit, centre)
     backdrop = {n: v.repeat(2, *[1] * (v.ndim - 1)) for n, v in draw_backdrop(fold(key, "backdrop"), ood).items()}
-    scene = Scene(posed, own, there, front_of(posed, there), normals(posed), unit, person, _studio(key, both, dials.light), backdrop, size)
+    front = front_of(posed, there)
+    scene = Scene(
+        posed,
+        own,
+        there,
+        front,
+        bands_of(front, size),
+        normals(posed),
+        unit,
+        person,
+        _studio(key, both, dials.light),
+        backdrop,
+        size,
+    )
     return scene, landmarks(person, face, unit, centre, place, own)
 
 
