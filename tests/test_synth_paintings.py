@@ -63,6 +63,16 @@ def test_a_painting_has_the_truth_of_its_content():
     assert torch.equal(batch.truth.target_style, batch.truth.exemplar_style)
 
 
+@pytest.mark.parametrize("content", ["scenes", "faces"])
+def test_every_content_can_be_painted(content):
+    source = Paintings(32, "ood", "easy", content=content)
+    batch = source.batch(torch.arange(2))
+    assert torch.equal(batch.truth.visible, source.motif.batch(torch.arange(2)).truth.visible)
+    assert batch.truth.visible.float().mean() > 0.1
+    assert batch.condition.shape == batch.target.shape == (2, 3, 32, 32)
+    assert batch.truth.target_style.shape == (2, len(STYLE_COLUMNS))
+
+
 def test_the_albedo_warps_to_the_target():
     truth = Paintings(256, "val", "easy", content="people", medium="ink").batch(torch.arange(3)).truth
     error = (sample_at(truth.exemplar_albedo, truth.flow) - truth.target_albedo).abs().mean(1)
