@@ -23,7 +23,7 @@ VERSION = 1
 """Part of every seed: raise it when pictures change, so that numbers from before are not mistaken for numbers after."""
 
 _PORTION = 2**18
-"""Pixels painted at once on a processor: what its cache holds. Washes take two thirds of the time that they take in one go."""
+"""Pixels painted at once on a processor, so that a map of them stays in its cache."""
 
 CONTENTS = ("scenes", "people", "faces")
 
