@@ -114,7 +114,7 @@ def _brute(scene: Scene, sample: int, x: float, y: float) -> tuple[int, float, n
     """The nearest triangle at a point, all triangles tried in float64: quad, depth, vertices, shares."""
     points = scene.posed[sample].double().numpy()
     best = (-1, -np.inf, np.zeros(3, int), np.zeros(3))
-    on = scene.on[sample].numpy()
+    on = np.isin(face_mesh.OWNER, face_mesh.OWNER[scene.on[sample]].unique())  # also quads left out because nobody sees them
     quads = face_mesh.QUADS.numpy()
     for corners in ((0, 1, 2), (0, 2, 3)):
         three = quads[:, corners]

@@ -49,8 +49,12 @@ def behind(
 ) -> Tensor:
     """Colours (3, n) at points of pictures, as fractions of the side; fine: the width of a pixel."""
 
-    def of(name, at=slice(None)):
-        return backdrop[name].index_select(0, sample[at]).movedim(0, -1)
+    def of(name, which=None, at=None):
+        """The number `name` of each point's sample, or the colour; of several, that of number `which`."""
+        value, owner = backdrop[name], sample if at is None else sample.index_select(0, at)
+        if which is not None:
+            value, owner = value.flatten(0, 1), owner * value.shape[1] + which
+        return value.index_select(0, owner).movedim(0, -1)
 
     cx, cy = x - 0.5 - of("x"), y - 0.42 - of("y")
     wall = of("wall") * (1.0 - 0.30 * soft(y)) * (0.90 + of("glow") * 1.3 / (1 + 5 * (cx * cx + cy * cy)))
@@ -59,7 +63,7 @@ def behind(
     for number, painter in enumerate((None, _window, _shelves, _panels, _leaves, _lamps, _tiles)):
         at = (kind == number).nonzero().flatten()
         if painter is not None and len(at):
-            painted = painter(colour[:, at], lambda name, at=at: of(name, at), x[at], y[at], fine * 1.5)
+            painted = painter(colour[:, at], lambda name, which=None, at=at: of(name, which, at), x[at], y[at], fine * 1.5)
             colour = colour.index_copy(1, at, painted)
     return colour.clamp(0, 1)
 
@@ -92,15 +96,13 @@ def _shelves(colour, of, x, y, fine):
     level = y * rows + 0.25 + of("y")
     row = level.floor()
     inside = level - row
-    numbers, accents = of("numbers"), of("accents")
     # Books: a width and a height from the row's numbers, by position.
     place = x * (9.0 + 3 * of("glow")) + row * 3.7
     book = place.floor()
     across = place - book
     which = (book * 7 + row * 5) % 24
-    pick = numbers.gather(0, which.long()[None])[0]
-    tone = ((book * 5 + row * 3) % 6).long()
-    spine = accents.gather(0, tone[None, None].expand(1, 3, -1))[0]
+    pick = of("numbers", which.long())
+    spine = of("accents", ((book * 5 + row * 3) % 6).long())
     spine = spine * 0.62 + of("wall") * 0.22
     top = 0.18 + 0.34 * pick
     gap = ((which * 5) % 7) < 1.5
@@ -118,9 +120,8 @@ def _shelves(colour, of, x, y, fine):
 
 def _panels(colour, of, x, y, fine):
     """Large fields of colour, a circle and a slanting edge: a poster wall."""
-    accents, numbers = of("accents"), of("numbers")
-    wall = of("wall")
-    paints = [accents[k] * 0.55 + wall * 0.45 for k in range(3)]
+    wall, numbers = of("wall"), [of("numbers", k) for k in range(3)]
+    paints = [of("accents", k) * 0.55 + wall * 0.45 for k in range(3)]
     slope = of("turn") * 0.5
     colour = _over(colour, paints[0], _cover(y - 0.62 - slope * (x - 0.5), fine))
     colour = _over(colour, paints[1], _cover(x - 0.66 - 0.12 * numbers[0] + 0.1 * slope * y, fine))
@@ -133,11 +134,10 @@ def _panels(colour, of, x, y, fine):
 
 def _leaves(colour, of, x, y, fine):
     """Arched leaves of house plants from below and from the sides, each with a rib."""
-    numbers = of("numbers")
     green = of("second") * 0.25 + torch.tensor((0.14, 0.38, 0.24), device=x.device)[:, None]
     for k in range(10):
         side = -1.0 if k % 2 else 1.0
-        a, b, c = numbers[(2 * k) % 24], numbers[(2 * k + 1) % 24], numbers[(3 * k + 5) % 24]
+        a, b, c = (of("numbers", number % 24) for number in (2 * k, 2 * k + 1, 3 * k + 5))
         # A leaf leans outwards from its root; along it t, across it s.
         root_x, root_y = 0.5 + side * (0.50 - 0.22 * a), 1.02 - 0.45 * b
         dx, dy = side * (0.55 * c - 0.28), -(0.55 + 0.3 * a)
@@ -156,16 +156,16 @@ def _leaves(colour, of, x, y, fine):
 
 def _lamps(colour, of, x, y, fine):
     """A street at night, out of focus: discs of light."""
-    numbers, accents = of("numbers"), of("accents")
     colour = colour * 0.34 + torch.tensor((0.03, 0.04, 0.09), device=x.device)[:, None]
     for k in range(11):
-        px = x - (numbers[k] * 1.1 - 0.05)
-        py = y - (0.06 + 0.62 * numbers[(k * 7 + 3) % 24])
-        radius = 0.035 + 0.05 * numbers[(k * 5 + 11) % 24]
+        px = x - (of("numbers", k) * 1.1 - 0.05)
+        py = y - (0.06 + 0.62 * of("numbers", (k * 7 + 3) % 24))
+        radius = 0.035 + 0.05 * of("numbers", (k * 5 + 11) % 24)
         away = (px * px + py * py + 1e-9).sqrt()
         disc = _cover(radius - away, fine * 1.2) * (0.45 + 0.35 * soft(away / radius) ** 2)
-        light = accents[k % 6] * 0.6 + torch.tensor((0.42, 0.32, 0.18), device=x.device)[:, None]
-        colour = colour + light * disc * 0.62
+        here = (disc > 0).nonzero().flatten()
+        light = of("accents", k % 6)[:, here] * 0.6 + torch.tensor((0.42, 0.32, 0.18), device=x.device)[:, None]
+        colour = colour.index_add(1, here, light * disc[here] * 0.62)
     return colour
 
 

@@ -336,15 +336,17 @@ def _useful(own: Float[Tensor, "n 3 v"], person: Person) -> Bool[Tensor, "n q"]:
         turn, y, above = own[:, :, quads[at]].unbind(1)
         if name == "head":
             above = y - hairline(above.flatten(1), person).clamp_max(0.6).view_as(y)
-            covered = (above.amin(-1) > _UNDER) & (person["has_cap"] > 0)[:, None]
+            under = _UNDER + 1.2 * column(person, "volume")[0]
+            covered = (above.amin(-1) > under) & (person["has_cap"] > 0)[:, None]
         else:
-            covered = (above.amax(-1) <= 0) | (INNER.to(device)[at] & (above.amin(-1) > _UNDER))
+            covered = (above.amax(-1) <= 0) | (INNER.to(device)[at] & (y.amin(-1) > 0.85) & (above.amin(-1) > 0.5))
         useful[:, at] &= ~covered
     return useful
 
 
 _UNDER = 0.30
-"""How far above its edge hair surely covers the skull, in half heads: tufts leave at most 0.16 of it bare."""
+"""How far above its edge flat hair surely covers the skull, in half heads: tufts leave 0.16 of it bare, and one sees a little
+under them."""
 
 
 def pose(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from exemplar_lab.data.synth.face_backdrop import Backdrop, behind
 from exemplar_lab.data.synth.face_cast import Bands, Front, Spot, cast_pixels, cast_points, locate
+from exemplar_lab.data.synth.face_coat import Coat
 from exemplar_lab.data.synth.face_identity import Person
 from exemplar_lab.data.synth.face_mesh import OWNER, blend
 from exemplar_lab.data.synth.face_paint import keep, paint
@@ -117,7 +118,7 @@ def _look(scene: Scene, spot: Spot, sample: Int[Tensor, " n"], x: Tensor, y: Ten
     point = blend(scene.own, owner, three, weights)
     mesh = OWNER.to(device)[quad]
     coat = paint(scene.person, owner, mesh, point, 1 / scene.unit)
-    shaded = _shade(scene, coat, mesh, owner, blend(scene.normal, owner, three, weights))
+    shaded = _shade(scene, coat, owner, blend(scene.normal, owner, three, weights))
     colour.index_copy_(1, seen, torch.cat([shaded, coat.colour]))
     part.index_copy_(0, seen, coat.part)
     vertex.index_copy_(1, seen, three)
@@ -125,7 +126,7 @@ def _look(scene: Scene, spot: Spot, sample: Int[Tensor, " n"], x: Tensor, y: Ten
     return colour, part, vertex, share
 
 
-def _shade(scene: Scene, coat, mesh: Tensor, owner: Tensor, normal: Tensor) -> Tensor:
+def _shade(scene: Scene, coat: Coat, owner: Tensor, normal: Tensor) -> Tensor:
     light = scene.light
     nx, ny, nz = normal.unbind(0)
     length = (nx * nx + ny * ny + nz * nz).sqrt().clamp_min(1e-4)
@@ -158,12 +159,14 @@ def _shade(scene: Scene, coat, mesh: Tensor, owner: Tensor, normal: Tensor) -> T
     grazing = (1 - nz).clamp(0, 1)
     grazing = grazing * grazing * grazing
     rim = grazing * (nx * light.side[owner] * 0.8 - ny * 0.5 + 0.1).clamp(0, 1) * (0.35 + 0.65 * open_)
-    # Eyes: a shadow of the lid above, two reflections of the lamp.
-    eye = (coat.skin < 0).float()
-    lid = 1 - 0.42 * eye * ((-ny - 0.02) / 0.42).clamp(0, 1)
-    seen = coat.colour * (lit * lid + bleed) + light.rim.T[:, owner] * rim * (1 - eye) * 0.55 + key * gloss * 0.55
-    glint = _glint(nx, ny, lx * 0.42, ly * 0.42, 0.115) + 0.35 * _glint(nx, ny, lx * -0.38, 0.26, 0.07)
-    seen = seen + (1 - seen) * (eye * glint).clamp(0, 1)
+    seen = coat.colour * (lit + bleed) + light.rim.T[:, owner] * (rim * 0.55) + key * (gloss * 0.55)
+    # Eyes: a shadow of the lid above, no rim, two reflections of the lamp.
+    eye = (coat.skin < 0).nonzero().flatten()
+    ex, ey, lx, ly = (v.index_select(0, eye) for v in (nx, ny, lx, ly))
+    lid = 1 - 0.42 * ((-ey - 0.02) / 0.42).clamp(0, 1)
+    glint = (_glint(ex, ey, lx * 0.42, ly * 0.42, 0.115) + 0.35 * _glint(ex, ey, lx * -0.38, 0.26, 0.07)).clamp(0, 1)
+    white = coat.colour.index_select(1, eye) * lit.index_select(1, eye) * lid
+    seen = seen.index_copy(1, eye, white + (1 - white) * glint)
     # A film's shoulder: bright parts keep their colour.
     return (seen * (1.20 - 0.20 * seen.clamp(0, 1.3))).clamp(0, 1)
 
