@@ -7,11 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exemplar_lab.data import schemes
-from exemplar_lab.data.schemes import (
+from exemplar_lab.data import retrieval
+from exemplar_lab.data.crops import crops_with_global, disjoint_crops
+from exemplar_lab.data.retrieval import (
     Retrieved,
-    crops_with_global,
-    disjoint_crops,
     label_histogram,
     nearest_by_histogram,
     read_pairs,
@@ -179,7 +178,7 @@ def test_nearest_in_blocks_is_the_same(monkeypatch):
         nearest_by_histogram(query, pool, 71)
     with pytest.raises(ValueError, match="k = 70 of 69"):
         nearest_by_histogram(pool, pool, 70, exclude_self=True)
-    monkeypatch.setattr(schemes, "_BLOCK", 200)
+    monkeypatch.setattr(retrieval, "_BLOCK", 200)
     assert torch.equal(nearest_by_histogram(query, pool, 5), expected)
     assert nearest_by_histogram(query[:0], pool, 5).shape == (0, 5)
 
