@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exemplar_lab.data.seeds import sample_keys
 from exemplar_lab.data.synth import scene_cast
 from exemplar_lab.data.synth.dials import GAPS, TIERS, Dials
-from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING
+from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, RIDGES
 from exemplar_lab.data.synth.scene_materials import CLASSES
 from exemplar_lab.data.synth.scenes import SCHEMES, VERSION, Scenes, _plan
 from exemplar_lab.grid import sample_at
@@ -164,6 +164,29 @@ def test_flows_there_and_back_agree():
     assert (round_trip - centre).norm(dim=1)[same].median() < 1e-3
     assert (round_trip - centre).norm(dim=1)[same].quantile(0.99) < 0.35
     assert ((here.count * sample_at(there.count[:, None], here.flow)[:, 0])[same] - 1).abs().median() < 1e-3
+
+
+def test_near_things_move_more_than_far_ones():
+    """A step to the right moves the sky not at all, and everything else to the left by focal · step / depth."""
+    plan = _plan(sample_keys(VERSION, "val", torch.arange(6)), "val", TIERS["easy"], "view")
+    step = torch.cat([torch.zeros(6), torch.full((6,), 0.6)]).double()
+    camera = plan.camera._replace(
+        **{name: getattr(plan.camera, name)[:6].repeat(2) for name in plan.camera._fields} | {"right": step}
+    )
+    truth = Scenes(64, "val", "easy")._pairs(plan._replace(camera=camera), TIERS["easy"]).truth
+    centre = torch.stack(torch.meshgrid(torch.arange(64), torch.arange(64), indexing="xy")).float() + 0.5
+    moved = truth.flow - centre
+    assert moved[:, 1].abs().max() < 2e-3
+    view = scene_cast.look(plan.world, camera, 64)
+    layer = scene_cast.layers(plan.world, view, 64)[0].view(12, 64, 64)[:6]
+    focal = camera.focal[:6].float()[:, None, None] * 64 * 0.6
+    for number, depth in ((0, torch.inf), *((FIRST_RIDGE + i, depth) for i, depth in enumerate(RIDGES))):
+        here = layer == number
+        assert here.any()
+        assert (moved[:, 0] + focal / depth)[here].abs().max() < 2e-3
+    below = centre[1] / 64 - camera.horizon[:6].float()[:, None, None]
+    plain = layer == 1
+    assert (moved[:, 0] + 0.6 * 64 * below)[plain].abs().max() < 2e-2
 
 
 def _brute_force(world, view, picture, layer, x, y):
