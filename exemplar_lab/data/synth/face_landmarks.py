@@ -126,7 +126,7 @@ def condition(points: Float[Tensor, "n 68 2"], edges: Float[Tensor, "n 1 h w"]) 
     # Nearness is smooth: a quarter of the pixels of a large picture are enough.
     coarse = max(1, round(size / 64))
     near = _nearness(points / coarse, -(-size // coarse), max(2.0, size / REACH) / coarse)
-    near = _enlarged(_enlarged(near, size, coarse, 2), size, coarse, 3)
+    near = _enlarged(_enlarged(near, size, coarse, 3), size, coarse, 2)
     return torch.cat([torch.maximum(lines, edges), near, edges], dim=1)
 
 
@@ -137,8 +137,7 @@ def _enlarged(value: Tensor, size: int, by: int, axis: int) -> Tensor:
     at = ((torch.arange(size, device=value.device) + 0.5) / by - 0.5).clamp(0, value.shape[axis] - 1)
     low = at.floor().long().clamp(max=value.shape[axis] - 2)
     share = (at - low).view((-1, 1) if axis == 2 else (-1,))
-    first = value.index_select(axis, low)
-    return first + (value.index_select(axis, low + 1) - first) * share
+    return torch.lerp(value.index_select(axis, low), value.index_select(axis, low + 1), share)
 
 
 def _nearness(points: Tensor, size: int, reach: float) -> Float[Tensor, "n g h w"]:
