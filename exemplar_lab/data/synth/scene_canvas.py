@@ -83,13 +83,19 @@ def lay(
     lit: Tensor,
     albedo: Tensor,
     water: Tensor | float = 0.0,
-    foot: Tensor | float = 0.0,
+    foot: Tensor | None = None,
 ) -> None:
-    """Paint over the pixels, each named at most once."""
+    """Paint over the pixels, each named at most once. No foot: what is there so far stands nowhere."""
+    canvas = canvas[: 7 if foot is None else 8]
     old = canvas.index_select(1, pixel)
     new = torch.empty_like(old)
-    new[:3], new[3:6], new[6], new[7] = lit, albedo, water, foot
-    canvas.index_copy_(1, pixel, old + (new - old) * cover)
+    new[:3], new[3:6], new[6] = lit, albedo, water
+    if foot is not None:
+        new[7] = foot
+    new -= old
+    new *= cover
+    new += old
+    canvas.index_copy_(1, pixel, new)
 
 
 def rows_of(keep: Bool[Tensor, "n h"], size: int) -> tuple[Tensor, Tensor, Tensor]:

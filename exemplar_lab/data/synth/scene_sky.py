@@ -44,7 +44,7 @@ def paint_sky(canvas: Tensor, scene: Scenery) -> None:
     if bool((scene.lamps.left.night > 0).any()):
         grit = noise(right * 0.9 + seed[..., 1], up * 0.9 + seed[..., 0], level_of(0.9 * 512 / (view.focal * size))[picture])[3]
         lit = lit + ((grit - 1.12) * 3).clamp(0, 1) * night * (1 - disc) * clear * high
-    lay(canvas.unflatten(1, (-1, size)), row, torch.ones_like(up), lit, albedo)
+    canvas[:6].unflatten(1, (-1, size)).index_copy_(1, row, torch.cat([lit, albedo.expand_as(lit)]))
 
 
 def paint_clouds(canvas: Tensor, scene: Scenery) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.scene_cast import View, hidden
-from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, GROUND, RIDGES, World
+from exemplar_lab.data.synth.scene_layout import BUSHES, FIRST_RIDGE, FIRST_THING, GROUND, HOUSES, RIDGES, TREES, World
 from exemplar_lab.data.synth.scene_materials import CLASSES
 from exemplar_lab.translation import Truth
 
@@ -129,15 +129,18 @@ def truth_of(
     flow_x[plain], flow_y[plain], ratio[plain] = _carry_plain(view, samples, picture[plain], uv[0, plain], line[plain])
     none = answer < 0
     visible = ~none & (flow_x > 0) & (flow_x < 1) & (flow_y > 0) & (flow_y < 1)
-    at = visible.nonzero().flatten()
-    visible[at] = ~hidden(world, view, picture[at] + samples, answer[at], flow_x[at], flow_y[at])
-    flow = torch.stack([flow_x, flow_y]).masked_fill(none, torch.nan) * size
-
     balloons = (part_here == _C["balloon"]).nonzero().flatten()
-    others = _others(world, view, flat, picture[balloons], answer[balloons], uv[:, balloons], lacking, size)
-    match_set = torch.full((1 + others.shape[0], 2, samples * area), torch.nan, device=x.device)
+    who, other, *at_other, seen = _others(world, view, flat, picture[balloons], answer[balloons], uv[:, balloons], samples)
+    at, also = visible.nonzero().flatten(), seen.nonzero().flatten()
+    asked = ((picture, who), (answer, other), (flow_x, at_other[0]), (flow_y, at_other[1]))
+    whose, layer, x, y = (torch.cat([first[at], second[also]]) for first, second in asked)
+    lost = hidden(world, view, whose + samples, layer, x, y)
+    visible[at], seen[also] = ~lost[: len(at)], ~lost[len(at) :]
+    flow = torch.stack([flow_x, flow_y]).masked_fill(none, torch.nan) * size
+    others = torch.stack(at_other).masked_fill(~seen, torch.nan) * size
+    match_set = torch.full((_balloons(world), 2, samples * area), torch.nan, device=x.device)
     match_set[0] = flow
-    match_set[1:, :, balloons] = others
+    match_set[1:, :, balloons] = others.unflatten(1, (len(match_set) - 1, len(balloons))).movedim(1, 0)
 
     def pictures(value):
         return value.unflatten(-1, (-1, size, size))
@@ -178,23 +181,24 @@ def _carry_plain(view: View, samples: int, picture: Tensor, right: Tensor, line:
     return axis[:, 0].float()[picture] + (right - at[:, 0].float()[picture]) * zoom, row, ratio
 
 
+def _balloons(world: World) -> int:
+    """How many balloons a world has room for."""
+    return world.thing_x.shape[1] - TREES - BUSHES - HOUSES
+
+
 def _others(
-    world: World, view: View, flat: Planes, picture: Tensor, answer: Tensor, uv: Tensor, lacking: Tensor, size: int
-) -> Float[Tensor, "s 2 n"]:
-    """The same point of the exemplar's other balloons, NaN where it is not seen."""
-    samples = len(lacking)
+    world: World, view: View, flat: Planes, picture: Tensor, answer: Tensor, uv: Tensor, samples: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same points of the exemplar's other balloons, one balloon after the other: picture, layer, x, y, and whether they are
+    there, inside the frame."""
     balloon = world.thing_class[samples:] == _C["balloon"]
-    many = int(balloon[0].sum()) if samples else 0
+    many = _balloons(world)
     slots = balloon.long().argsort(dim=1, descending=True, stable=True)[:, :many] + FIRST_THING
     own = (slots[picture] == answer[:, None]).long().argmax(1)
-    if many < 2:
-        return torch.zeros(0, 2, len(picture), device=uv.device)
     step = torch.arange(1, many, device=uv.device)[:, None]
     layer = slots[picture, (own + step) % many].flatten()
+    seen = (answer >= 0).repeat(many - 1)
     picture, uv = picture.repeat(many - 1), uv.repeat(1, many - 1)
     x, y, _ = _carry(flat, picture + samples, layer, uv, torch.ones_like(uv[0]))
-    seen = (answer >= 0).repeat(many - 1) & (view.box_side[samples:][picture, layer - FIRST_THING] > 0)
-    seen &= (x > 0) & (x < 1) & (y > 0) & (y < 1)
-    at = seen.nonzero().flatten()
-    seen[at] = ~hidden(world, view, picture[at] + samples, layer[at], x[at], y[at])
-    return (torch.stack([x, y]).masked_fill(~seen, torch.nan) * size).unflatten(1, (many - 1, -1)).movedim(1, 0)
+    seen &= (view.box_side[samples:][picture, layer - FIRST_THING] > 0) & (x > 0) & (x < 1) & (y > 0) & (y < 1)
+    return picture, layer, x, y, seen

@@ -156,11 +156,11 @@ def _counted(world: World, instances: tuple[int, int], which: int) -> World:
 def _dressed(world: World, count: int) -> World:
     """Balloon i of the targets wears what balloon i modulo `count` of the exemplars wears: its drawing and its colours."""
     balloon = world.thing_class == _C["balloon"]
-    samples, many = len(world.land) // 2, int(balloon[:1].sum())
+    samples = len(world.land) // 2
     worn = torch.where(balloon, world.thing_name, 0)
     worn = torch.cat([worn[:samples] % count, worn[samples:]])
     # Where among the things the balloon of each name is.
-    order = torch.where(balloon, world.thing_name, many).argsort(dim=1, stable=True)
+    order = torch.where(balloon, world.thing_name, len(world.thing_name[0])).argsort(dim=1, stable=True)
     owner = order.gather(1, worn)
     hue = world.thing_hue.gather(1, owner[..., None].expand_as(world.thing_hue))
     return world._replace(
@@ -187,7 +187,9 @@ def _retrieved(key: Tensor, here: World, camera: Camera, split: str, dials: Dial
     worlds = _counted(settle(draw_world(keys, key.repeat_interleave(CANDIDATES), cameras, split, dials)), dials.instances, 1)
     wanted = _spread(_labels(here, camera, 16))
     found = _spread(_labels(worlds, cameras, 16)).unflatten(0, (-1, CANDIDATES))
-    best = (found - wanted[:, None]).abs().sum(-1).argmin(1)
+    # Of equally good ones the first.
+    apart = (found - wanted[:, None]).abs().sum(-1) * CANDIDATES + torch.arange(CANDIDATES, device=key.device)
+    best = apart.argmin(1)
     chosen = torch.arange(len(key), device=key.device) * CANDIDATES + best
     return World(*(v[chosen] for v in worlds)), Camera(*(v[chosen] for v in cameras))
 
