@@ -91,12 +91,19 @@ def noise(u: Float[Tensor, "..."], v: Float[Tensor, "..."], level: Int[Tensor, "
     x, y = ((of - of_floor).expand(shape).reshape(-1, 1) for of, of_floor in ((x, left), (y, top)))
     lower = (first + (side + 1)).flatten()
     upper = _between(table, first.flatten(), x)
-    return (upper + (_between(table, lower, x) - upper) * y).T.contiguous().unflatten(1, shape)
+    return blend(upper, _between(table, lower, x), y).T.contiguous().unflatten(1, shape)
 
 
 def _between(table: Tensor, first: Tensor, share: Tensor) -> Tensor:
-    here = table.index_select(0, first)
-    return here + (table.index_select(0, first + 1) - here) * share
+    return blend(table.index_select(0, first), table.index_select(0, first + 1), share)
+
+
+def blend(here: Tensor, there: Tensor, share: Tensor) -> Tensor:
+    """here + (there − here) · share, written over `there`."""
+    there -= here
+    there *= share
+    there += here
+    return there
 
 
 def _profile(which: int) -> numpy.ndarray:
@@ -149,4 +156,4 @@ def ridge(which: Int[Tensor, "..."], at: Float[Tensor, "..."], scale: Float[Tens
     shape, first = first.shape, first.flatten()
     x, share = ((of - of_floor).expand(shape).reshape(-1, 1) for of, of_floor in ((x, left), (scale, whole)))
     sharp = _between(table, first, x)
-    return (sharp + (_between(table, first + (NODES + 1), x) - sharp) * share).T.contiguous().unflatten(1, shape)
+    return blend(sharp, _between(table, first + (NODES + 1), x), share).T.contiguous().unflatten(1, shape)

@@ -69,7 +69,8 @@ def gathered(which: Int[Tensor, " m"], *values: Tensor) -> list[Tensor]:
 
 
 def mix(here: Tensor, there: Tensor | float, share: Tensor | float) -> Tensor:
-    return here + (there - here) * share
+    changed = (there - here) * share
+    return changed.add_(here)
 
 
 def white_like(like: Tensor) -> Tensor:

@@ -149,7 +149,9 @@ def mirror_in_water(canvas: Float[Tensor, "8 n h w"], bare: Float[Tensor, "4 p"]
     far = [torch.where(foot[at] == 0, flat.index_select(1, at), bare.index_select(1, at)[:3]) for at in (first, second)]
     seen = far[0] * (1 - share) + far[1] * share
     first, second, share = above(bank.float() + 0.5)
-    near = [(foot[at] <= bank + 4) * (1 - (bank - foot[at]) / (0.05 * size)).clamp(0, 1) for at in (first, second)]
+    # In water that begins near the viewer, ripples would tear what is thin to shreds.
+    whole = (2 - (bank.float() / size - view.horizon[picture]) * 22).clamp(0, 1)
+    near = [(foot[at] <= bank + 4) * (1 - (bank - foot[at]) / (0.05 * size)).clamp(0, 1) * whole for at in (first, second)]
     tall = near[0] * (1 - share) + near[1] * share
     bright = flat.index_select(1, torch.where(near[0] >= near[1], first, second))
     seen = mix(seen, bright, tall)

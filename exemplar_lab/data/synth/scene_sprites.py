@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth import scene_drawings as draw
+from exemplar_lab.data.synth.noise import blend
 
 SIDES = (128, 64, 32, 16)
 
@@ -128,9 +129,8 @@ def sprite(
     x, y = (x - left)[:, None], (y - top)[:, None]
     first = starts[level] + (which * (side + 1) + top.long()) * (side + 1) + left.long()
     upper = _between(table, first, x)
-    return (upper + (_between(table, first + (side + 1), x) - upper) * y).T.contiguous()
+    return blend(upper, _between(table, first + (side + 1), x), y).T.contiguous()
 
 
 def _between(table: Tensor, first: Tensor, share: Tensor) -> Tensor:
-    here = table.index_select(0, first)
-    return here + (table.index_select(0, first + 1) - here) * share
+    return blend(table.index_select(0, first), table.index_select(0, first + 1), share)

@@ -32,7 +32,7 @@ CANDIDATES = 16
 
 REMOVABLE = ("mountain", "hill", "sea", "river", "sand", "dirt", "bush", "tree", "house", "balloon")
 
-_PIXELS = 2**18
+_PIXELS = 2**19
 """So many pixels are painted at a time."""
 
 _C = {name: number for number, name in enumerate(CLASSES)}
