@@ -37,6 +37,9 @@ class Faces:
 
     size: image side in pixels, at least 16. split: train, val, test or ood. tier: easy, medium or hard, or the `Dials` of your
     own. truth: False leaves Batch.truth None, for training, which needs none. Raises ValueError for anything else.
+
+    The exemplar shows 0.89 of an easy portrait, 0.66 of a medium and 0.48 of a hard one (measured at 96, validation split); the
+    rest turned away, left the frame, was covered by lids or lips, or is hidden by what stands in front.
     """
 
     size: int = 64
