@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.synth.dials import TIERS
 from exemplar_lab.data.synth.faces import Faces
 from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
@@ -78,6 +79,12 @@ _RUN = {
 }
 
 
+IN_THE_OPEN = replace(TIERS["medium"], occlusion=(0.0, 0.0))
+"""The medium tier with nothing in front of anybody. With its occluders, which hide up to 0.3 of the exemplar, the cpu profile
+learnt half as much in the same 400 steps: PCK@0.1 of 0.52 with occluders and 0.54 without, where it reaches 0.74 when trained
+in the open (and 0.45 with occluders, which it has then never seen)."""
+
+
 def make_recipe(
     model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str = "fixed"
 ) -> Recipe:
@@ -109,7 +116,8 @@ def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") 
     cpu, as measured on two cores: 400 steps in 191 s. 256 validation pairs: PCK@0.1 0.739 ± 0.028 (copy 0.433, random 0.030),
     PCK@0.05 0.490, warp L1 0.508 × that of copying (oracle 0.449), image L1 0.031, SSIM 0.804. gpu and paper: never run.
     """
-    return _cocosnet("people", People(size=_model(profile).size, truth=False), profile, seed, variant, pseudo=0.3)
+    people = People(size=_model(profile).size, tier=IN_THE_OPEN, truth=False)
+    return _cocosnet("people", people, profile, seed, variant, pseudo=0.3)
 
 
 def cocosnet_faces(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
