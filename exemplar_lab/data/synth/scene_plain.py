@@ -1,7 +1,7 @@
 """The plain with its water and ways, the shadows on it, and what the water mirrors."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise
@@ -13,7 +13,8 @@ from exemplar_lab.data.synth.scene_materials import CLASSES
 _C = {name: number for number, name in enumerate(CLASSES)}
 
 
-def paint_plain(canvas: Tensor, scene: Scenery) -> Tensor:
+def paint_plain(canvas: Float[Tensor, "8 p"], scene: Scenery) -> Int[Tensor, " p"]:
+    """Grass, sand, dirt and water below the horizon; gives the class of plain or sky at each pixel."""
     world, view, size = scene.world, scene.view, scene.size
     y = ((torch.arange(size, device=canvas.device) + 0.5) / size)[None]
     below = (y - view.horizon[:, None]) * size
@@ -79,7 +80,7 @@ def paint_plain(canvas: Tensor, scene: Scenery) -> Tensor:
     return behind.index_copy_(0, row, named).flatten()
 
 
-def paint_shadows(canvas: Tensor, scene: Scenery) -> None:
+def paint_shadows(canvas: Float[Tensor, "8 p"], scene: Scenery) -> None:
     """Soft pools of shade at the feet of things, drawn away from the light."""
     world, view, size = scene.world, scene.view, scene.size
     lamp = scene.lamps.left

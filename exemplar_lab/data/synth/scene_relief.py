@@ -1,6 +1,7 @@
 """Mountains, hills, and the things that stand in front of them."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise, ridge
@@ -14,7 +15,8 @@ from exemplar_lab.data.synth.scene_sprites import BASE
 _C = {name: number for number, name in enumerate(CLASSES)}
 
 
-def paint_ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
+def paint_ridge(canvas: Float[Tensor, "8 p"], scene: Scenery, number: int) -> None:
+    """One range of mountains (0, 1) or hills (2, 3), with lit and shaded spurs, meadows or woods, snow and mist."""
     world, view, size = scene.world, scene.view, scene.size
     at = (torch.arange(size, device=canvas.device, dtype=torch.float32) + 0.5) / size
     crests = crest(world, view, number, torch.arange(len(view.axis), device=at.device)[:, None], at[None])
@@ -76,7 +78,8 @@ def paint_ridge(canvas: Tensor, scene: Scenery, number: int) -> None:
     lay(canvas, pixel, cover, lit, albedo)
 
 
-def paint_things(canvas: Tensor, scene: Scenery, parts: Fragments, found: Tensor) -> None:
+def paint_things(canvas: Float[Tensor, "8 p"], scene: Scenery, parts: Fragments, found: Float[Tensor, "8 f"]) -> None:
+    """Trees, bushes, houses and balloons, far to near; `found` holds the numbers of their sprites at each pixel."""
     world, view, size, lamps = scene.world, scene.view, scene.size, scene.lamps
     samples, many = world.thing_x.shape
     cover = (0.5 + found[0] * size).clamp(0, 1)

@@ -1,6 +1,7 @@
 """Sky, sun, stars and clouds."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from exemplar_lab.data.synth.noise import level_of, noise
@@ -10,7 +11,8 @@ from exemplar_lab.data.synth.scene_sprites import extents, sprite
 from exemplar_lab.data.synth.scene_sprites import level_of as sprite_level_of
 
 
-def paint_sky(canvas: Tensor, scene: Scenery) -> None:
+def paint_sky(canvas: Float[Tensor, "8 p"], scene: Scenery) -> None:
+    """Gradient, thin clouds, sun or moon with their glow, stars; down to the horizon."""
     view, size = scene.view, scene.size
     y = ((torch.arange(size, device=canvas.device) + 0.5) / size)[None]
     up = (view.horizon[:, None] - y) / view.focal[:, None]
@@ -47,7 +49,8 @@ def paint_sky(canvas: Tensor, scene: Scenery) -> None:
     canvas[:6].unflatten(1, (-1, size)).index_copy_(1, row, torch.cat([lit, albedo.expand_as(lit)]))
 
 
-def paint_clouds(canvas: Tensor, scene: Scenery) -> None:
+def paint_clouds(canvas: Float[Tensor, "8 p"], scene: Scenery) -> None:
+    """Cumulus, lit by the sun, paler towards the horizon."""
     world, view, size, lamps = scene.world, scene.view, scene.size, scene.lamps
     samples, many = world.cloud_x.shape
     side = world.cloud_side * view.focal[:, None] * world.cloud_on
