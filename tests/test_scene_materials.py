@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from scipy.cluster.hierarchy import cophenet, linkage
-from scipy.spatial.distance import squareform
 
 from exemplar_lab.data.seeds import sample_keys
 from exemplar_lab.data.synth.scene_materials import (
@@ -60,7 +58,7 @@ def test_linked_materials_are_near(one, kin, stranger):
 
 def test_the_sky_lends_itself_to_water_first():
     """MSCA Fig. 6 and 11: of all other classes, river and sea take most from the sky."""
-    given = true_transfer_matrix()[_NUMBER["sky"]].clone()
+    given = true_transfer_matrix()[:, _NUMBER["sky"]].clone()
     given[_NUMBER["sky"]] = 0
     assert set(given.topk(2).indices.tolist()) == {_NUMBER["river"], _NUMBER["sea"]}
 
@@ -75,14 +73,6 @@ def test_transfer_rows_are_shares():
     assert (without[:, present == 0] == 0).all()
     assert without[_NUMBER["river"]].argmax() == _NUMBER["sea"]
     assert without[_NUMBER["tree"]].argmax() == _NUMBER["bush"]
-
-
-def test_dendrogram_is_scipys_average_linkage():
-    merges = true_dendrogram()
-    theirs = linkage(squareform(true_distance().numpy(), checks=False), "average")
-    assert torch.allclose(merges[:, 2:], torch.from_numpy(theirs)[:, 2:], atol=1e-9)
-    assert torch.equal(merges[:, :2].sort(1).values, torch.from_numpy(theirs)[:, :2].sort(1).values)
-    assert cophenet(merges.numpy()).shape == (66,)
 
 
 def test_groups_are_those_of_the_paper():

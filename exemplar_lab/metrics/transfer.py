@@ -1,7 +1,7 @@
 """Which class feeds which: the transfer matrix of a match, its order against the truth, and the tree of classes it draws.
 
-Fig. 10 and Fig. 12 of [MSCA]. A matrix has a row per class of the target and a column per class of the exemplar; what never
-occurred is NaN.
+Fig. 10 and Fig. 12 of [MSCA]. A matrix has a row per class of the target and a column per class of the exemplar, as every match
+has a row per target position; the paper's Fig. 10 shows the exemplar down and the target across. What never occurred is NaN.
 """
 
 import math

@@ -12,7 +12,7 @@ from exemplar_lab.viz.style import FAINT, INK, PAGE, headline, styled
 
 @styled
 def transfer_heatmaps(matrices: dict[str, Float[Tensor, "c c"]], classes: tuple[str, ...], title: str | None = None) -> Figure:
-    """Fig. 10 of [MSCA]: a row says where the look of a target class comes from, as shares of the exemplar's classes.
+    """Fig. 10 of [MSCA], turned so that a row says where the look of a target class comes from, as shares of the exemplar's.
 
     NaN, for classes that never occurred, stays white.
     """

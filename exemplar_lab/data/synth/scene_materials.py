@@ -3,8 +3,11 @@ which."""
 
 from functools import lru_cache
 
+import numpy
 import torch
 from jaxtyping import Float
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from exemplar_lab.data.seeds import sample_keys
@@ -115,10 +118,11 @@ def true_distance() -> Float[Tensor, "12 12"]:
 
 
 def true_transfer_matrix(present: Float[Tensor, " 12"] | None = None) -> Float[Tensor, "12 12"]:
-    """What a class of the exemplar (row) should give to the classes of the target (columns), rows summing to 1.
+    """What a class of the target (row) should take from each class of the exemplar (columns), rows summing to 1.
 
-    exp(−d²/2s²) of the distance of their materials. present: 1 for the classes that the target shows; the others receive
-    nothing.
+    exp(−d² / 2s²) of the distance of their materials. present: 1 for the classes that the exemplar shows; the others give
+    nothing. Fig. 10 of [MSCA] has the exemplar's classes down and the target's across; rows of the target are what every record
+    of a match holds here.
     """
     distance = true_distance()
     weight = (-0.5 * (distance / _SPREAD) ** 2).exp()
@@ -127,17 +131,7 @@ def true_transfer_matrix(present: Float[Tensor, " 12"] | None = None) -> Float[T
     return weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
 
 
-def true_dendrogram(distance: Float[Tensor, "k k"] | None = None) -> Float[Tensor, "m 4"]:
-    """Average linkage of the materials, in the form of scipy.cluster.hierarchy: each row joins two groups, at a distance, into
-    one of so many classes."""
-    distance = (true_distance() if distance is None else distance).double()
-    groups = {i: [i] for i in range(len(distance))}
-    merges = []
-    while len(groups) > 1:
-        names = sorted(groups)
-        pairs = [(float(distance[groups[a]][:, groups[b]].mean()), a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        height, a, b = min(pairs)
-        joined = groups.pop(a) + groups.pop(b)
-        groups[len(distance) + len(merges)] = joined
-        merges.append([a, b, height, len(joined)])
-    return torch.tensor(merges, dtype=torch.float64)
+def true_dendrogram() -> numpy.ndarray:
+    """The tree of the materials, average linkage of `true_distance`, in SciPy's form (11, 4): each row joins two groups, at a
+    distance, into one of so many classes."""
+    return linkage(squareform(true_distance().numpy(), checks=False), "average")

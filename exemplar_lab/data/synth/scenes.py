@@ -111,6 +111,33 @@ class Scenes:
         return Batch(condition, target, exemplar, exemplar_condition, paired, truth)
 
 
+def repaint(
+    layouts: Int[Tensor, " l"], styles: Int[Tensor, " s"], size: int = 64, split: str = "val"
+) -> tuple[Float[Tensor, "l 12 h w"], Float[Tensor, "l s 3 h w"]]:
+    """Every layout in every style: the label maps, and the pictures, row by row.
+
+    layouts, styles: sample numbers of `split`; the target view of the one, the style of the other. This is the true answer to
+    the swaps of style and structure in Fig. 9 and 14 of [MSCA].
+    """
+    key, other = (sample_keys(VERSION, split, numbers) for numbers in (layouts, styles))
+    here = target_camera(key)
+    world = settle(draw_world(key, key, here, split, Dials()))
+    style = draw_style(fold(other, "style"), split, torch.ones_like(world.snowy, dtype=torch.float64)[:1].expand(len(other)))
+    each = torch.arange(len(key), device=key.device).repeat_interleave(len(other))
+    world, camera = World(*(v[each] for v in world)), Camera(*(v[each] for v in here))
+    style = style.repeat(len(key), 1)
+    none = torch.zeros(len(each), dtype=torch.float64, device=key.device)
+    side = uniform(other, "side", (), 0.3, 0.95) * torch.where(uniform(other, "which side") < 0.5, -1.0, 1.0)
+    lamps = Lamps(light_of(style, side.repeat(len(key)), none), None, none.float())
+    view = look(world, camera, size)
+    layer, picture, things, found = layers(world, view, size)
+    scene = scenery(world, view, style, lamps, torch.ones_like(none), size)
+    images, _, behind = paint(scene, things, found, torch.zeros(len(each), 2, dtype=torch.long, device=key.device))
+    labels = classes_of(world, layer, picture, behind).view(len(key), len(other), size, size)[:, 0]
+    maps = F.one_hot(labels, len(CLASSES)).movedim(-1, 1).to(images.dtype)
+    return maps, images.unflatten(0, (len(key), len(other)))
+
+
 class _Plan(NamedTuple):
     """What is decided before anything is drawn: keys, worlds and cameras of targets and then exemplars, whether there may be
     frost, and the classes that the exemplars lack."""

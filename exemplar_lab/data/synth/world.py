@@ -13,33 +13,19 @@ from exemplar_lab.data.synth.dials import DIALS, TIERS, dials_of
 from exemplar_lab.data.synth.faces import Faces
 from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
-from exemplar_lab.data.synth.scene_materials import CLASSES
+from exemplar_lab.data.synth.scene_materials import label_rgb
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.translation import Batch, Source
 
 TASKS: dict[str, type] = {"people": People, "faces": Faces, "scenes": Scenes, "paintings": Paintings}
 """Name of the task -> its source; all take (size, split, tier, truth)."""
 
-LABEL_COLOURS = {
-    "sky": (0.55, 0.75, 0.95), "mountain": (0.50, 0.45, 0.46), "hill": (0.60, 0.66, 0.38), "sea": (0.12, 0.32, 0.70),
-    "river": (0.27, 0.56, 0.86), "sand": (0.92, 0.82, 0.55), "dirt": (0.60, 0.43, 0.27), "grass": (0.45, 0.76, 0.33),
-    "bush": (0.25, 0.58, 0.35), "tree": (0.10, 0.38, 0.20), "house": (0.82, 0.33, 0.30), "balloon": (0.96, 0.66, 0.18),
-}  # fmt: skip
-"""What the classes of scenes are painted with when labels are shown."""
-
-
-def labels_rgb(condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
-    """One channel per class of `CLASSES` -> LABEL_COLOURS; black where the labels are lost."""
-    table = torch.tensor([LABEL_COLOURS[name] for name in CLASSES], device=condition.device)
-    return torch.einsum("bchw,ct->bthw", condition, table)
-
-
 def lines_rgb(condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
     """The first channel, a drawing in white on black."""
     return condition[:, :1].expand(-1, 3, -1, -1)
 
 
-_PICTURES: dict[str, Callable[[Tensor], Tensor]] = {"people": pose_rgb, "faces": lines_rgb, "scenes": labels_rgb}
+_PICTURES: dict[str, Callable[[Tensor], Tensor]] = {"people": pose_rgb, "faces": lines_rgb, "scenes": label_rgb}
 
 
 def task_of(source: Source) -> str:
