@@ -65,7 +65,7 @@ class Correspondence(Protocol):
         ...
 
     def transpose(self) -> "Correspondence":
-        """The same weights asked from the exemplar's side: a row per exemplar position, over the target positions that use it."""
+        """The same weights asked from the exemplar's side: a row per exemplar position, over the positions that use it."""
         ...
 
 

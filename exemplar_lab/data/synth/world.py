@@ -20,6 +20,7 @@ from exemplar_lab.translation import Batch, Source
 TASKS: dict[str, type] = {"people": People, "faces": Faces, "scenes": Scenes, "paintings": Paintings}
 """Name of the task -> its source; all take (size, split, tier, truth)."""
 
+
 def lines_rgb(condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
     """The first channel, a drawing in white on black."""
     return condition[:, :1].expand(-1, 3, -1, -1)
