@@ -56,7 +56,7 @@ def test_pages_keep_to_the_page():
     batch = pair()
     for figure in (
         contact_sheet(batch, batch.condition, "Pairs"),
-        dial_strip({name: batch for name in "abc"}, "A dial"),
+        dial_strip({name: batch for name in "abc"}, {name: batch.condition[:, :2] for name in "abc"}, "A dial"),
         transfer_heatmaps({"true": torch.eye(5), "found": torch.full((5, 5), torch.nan)}, tuple("abcde"), "Transfer"),
         class_trees({"true": np.array([[0, 1, 0.1, 2], [2, 3, 0.5, 3.0]])}, tuple("abc"), "Trees"),
     ):

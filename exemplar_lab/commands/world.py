@@ -33,7 +33,8 @@ def world(given: argparse.Namespace) -> None:
     if given.dial:
         check_heard(given.task, given.dial)
         levels = at_levels(given.task, given.dial, indices, given.size, given.tier, given.split)
-        figure = dial_strip({name: batch for name, (_, batch) in levels.items()}, title=f"{given.dial}: {words}")
+        structures = {name: structure_picture(*level) for name, level in levels.items()}
+        figure = dial_strip({name: batch for name, (_, batch) in levels.items()}, structures, f"{given.dial}: {words}")
     else:
         for name, _ in given.set:
             check_heard(given.task, name)

@@ -10,7 +10,7 @@ from torch import Tensor
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import Batch, Truth
 from exemplar_lab.viz.pictures import image_grid
-from exemplar_lab.viz.style import styled
+from exemplar_lab.viz.style import PAGE, as_rgb, styled
 
 _HIDDEN, _NOTHING = 0.80, 0.97
 """Greys of what has a counterpart that cannot be seen, and of what has none."""
@@ -37,15 +37,23 @@ def contact_sheet(batch: Batch, structure: Float[Tensor, "b 3 h w"], title: str 
 
 
 @styled
-def dial_strip(levels: dict[str, Batch], title: str | None = None) -> Figure:
-    """The same pairs at each level of a dial, one level a column: target, exemplar, and the exemplar by the true flow."""
-    shown = {"target": lambda b: b.target, "exemplar": lambda b: b.exemplar, "by the true flow": true_warp}
+def dial_strip(levels: dict[str, Batch], structures: dict[str, Tensor] | None = None, title: str | None = None) -> Figure:
+    """The same pairs at each level of a dial, one level a column: target, exemplar, and the exemplar by the true flow.
+
+    structures: per level the condition as people look at it, b c h w, for the dials that change it; a row above the others.
+    """
     samples = len(next(iter(levels.values())))
-    columns = {
-        level: torch.stack([picture(batch) for picture in shown.values()], dim=1).flatten(0, 1)
-        for level, batch in levels.items()
-    }
-    return image_grid(columns, rows=list(shown) * samples, title=title)
+    columns, rows = {}, []
+    for level, batch in levels.items():
+        above = {} if structures is None else {"structure": torch.stack([_as_picture(one) for one in structures[level]])}
+        shown = above | {"target": batch.target, "exemplar": batch.exemplar, "by the true flow": true_warp(batch)}
+        columns[level] = torch.stack(list(shown.values()), dim=1).flatten(0, 1)
+        rows = list(shown) * samples
+    return image_grid(columns, rows=rows, title=title, width=min(1.12, PAGE / len(columns)))
+
+
+def _as_picture(structure: Float[Tensor, "c h w"]) -> Float[Tensor, "3 h w"]:
+    return torch.from_numpy(as_rgb(structure).copy()).movedim(-1, 0)
 
 
 def true_warp(batch: Batch) -> Float[Tensor, "b 3 h w"]:
