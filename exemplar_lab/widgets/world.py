@@ -39,7 +39,7 @@ def world_panel(
         try:
             source = TASKS[tasks.value](size, "val", replace(TIERS[tier], **{dials.value: value}))
             picture.value = pair_png(source.batch(torch.tensor([sample.value])), source)
-            words.value = f"<b>{DIALS[dials.value].meaning}</b>: {DIALS[dials.value].claims}. {' · '.join(CAPTIONS)}"
+            words.value = f"<b>{DIALS[dials.value].meaning}</b>: {DIALS[dials.value].claims}" + _captions(picture.width)
         except ValueError as problem:  # the slider stands where the task cannot follow: say so and keep the last picture
             words.value = f"<b>{problem}</b>"
 
@@ -49,10 +49,12 @@ def world_panel(
         draw()
 
     def new_task(_) -> None:
-        dials.options = _heard(tasks.value)  # which sets the value, if it changes, and so draws
+        before = dials.value
+        dials.options = _heard(tasks.value)  # the first of them is chosen, and drawn unless it was chosen before
+        if dials.value == before:
+            draw()
 
     tasks.observe(new_task, "value")
-    tasks.observe(draw, "value")
     dials.observe(new_dial, "value")
     sample.observe(draw, "value")
     new_dial()
@@ -67,6 +69,12 @@ def pair_png(batch: Batch, source: Source) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def _captions(width: str) -> str:
+    """The names of the pictures, each above its own."""
+    names = "".join(f'<span style="flex: 1; text-align: center">{name}</span>' for name in CAPTIONS)
+    return f'<div style="display: flex; width: {width}px">{names}</div>'
 
 
 def _heard(task: str) -> list[str]:
