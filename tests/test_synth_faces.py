@@ -183,7 +183,7 @@ def test_there_and_back_again():
         return type(value)(*map(swap, value)) if isinstance(value, tuple) else value
 
     other = swap(scene)
-    front = front_of(other.posed, other.on)
+    front = front_of(other.posed, other.own, other.on, other.cut)
     other = other._replace(front=front, bands=bands_of(front, 128))
     truths = []
     for one, marks in ((scene, points), (other, points.roll(3, 0))):

@@ -54,7 +54,7 @@ def behind(
         value, owner = backdrop[name], sample if at is None else sample.index_select(0, at)
         if which is not None:
             value, owner = value.flatten(0, 1), owner * value.shape[1] + which
-        return value.index_select(0, owner).movedim(0, -1)
+        return value.movedim(0, -1).contiguous().index_select(-1, owner)
 
     cx, cy = x - 0.5 - of("x"), y - 0.42 - of("y")
     wall = of("wall") * (1.0 - 0.30 * soft(y)) * (0.90 + of("glow") * 1.3 / (1 + 5 * (cx * cx + cy * cy)))

@@ -50,7 +50,11 @@ class Brush:
         self.person, self.sample, self.fine = person, sample, fine
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.person[name].index_select(0, self.sample).movedim(0, -1)
+        return self.of(self.person[name])
+
+    def of(self, value: Tensor) -> Tensor:
+        """Numbers of samples (n, …), one set per point (…, points); gathered so that each number's points lie side by side."""
+        return value.movedim(0, -1).contiguous().index_select(-1, self.sample)
 
     def at(self, some: Tensor) -> "Brush":
         """The brush of some of the points."""

@@ -7,10 +7,10 @@ five groups of lines.
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.face_cast import bands_of, cast_points, front_of
+from exemplar_lab.data.synth.face_cast import bands_of, cast_points, crowded, front_of
 from exemplar_lab.data.synth.face_coat import INDEX
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import Person
@@ -99,10 +99,16 @@ def _spots(person: Person) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def landmarks(
-    person: Person, face: Expression, unit: Float[Tensor, " n"], centre: Float[Tensor, "n 2"], place: Tensor, own: Tensor
+    person: Person,
+    face: Expression,
+    unit: Float[Tensor, " n"],
+    centre: Float[Tensor, "n 2"],
+    place: Float[Tensor, "n 3 v"],
+    own: Float[Tensor, "n 3 v"],
+    cut: Bool[Tensor, "n q"],
 ) -> Float[Tensor, "n 68 2"]:
     """The landmarks (x, y) in pixels; NaN where the head turns them away or hides them behind itself. unit, centre: as `pose`
-    takes them. place, own: the vertices as `build` gives them."""
+    takes them. place, own: the vertices as `build` gives them; cut: the `doubtful` quads."""
     sine, cosine, y = _spots(person)
     _, spots = head(sine, cosine, y, torch.ones_like(y), person, face)
     # Seen on a picture of their own, of the head alone and whole, so that neither frame nor resolution matters.
@@ -110,10 +116,11 @@ def landmarks(
     alone = torch.full_like(unit, scale), torch.full_like(centre, side / 2)
     posed = pose(place, face, *alone)
     seen = pose(spots, face, *alone)
-    front = front_of(posed, (OWNER == 0).to(unit.device).expand(many, -1))
+    whole = (OWNER == 0).to(unit.device).expand(many, -1)
     owner = torch.arange(many, device=unit.device).repeat_interleave(68)
     x, y, depth = (seen[:, k].flatten() for k in range(3))
-    spot = cast_points(front, bands_of(front, side), own, side, keep(person), owner, x, y)
+    front = crowded(front_of(posed, own, whole, cut), side, owner, x, y)
+    spot = cast_points(front, bands_of(front, side), many, side, keep(person), owner, x, y)
     hidden = (spot.depth > depth + 0.06 * scale).view(many, 68)
     points = pose(spots, face, unit, centre)[:, :2].movedim(1, 2)
     return torch.where(hidden[..., None], torch.nan, points)

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from exemplar_lab.data.synth.details import wave
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import KNOTS, Person
-from exemplar_lab.data.synth.face_mesh import GRIDS, INNER, MESHES, NUMBER, OWNER, QUADS, START, VERTICES
+from exemplar_lab.data.synth.face_mesh import GRIDS, MESHES, START, VERTICES
 from exemplar_lab.data.synth.face_surface import (
     EYEBALL,
     HEIGHTS,
@@ -55,7 +55,7 @@ _EVEN = {name: np.linspace(-np.pi, np.pi, GRIDS[name].columns) for name in ("nec
 
 def hairline(turn: Tensor, person: Person, pick=lambda v: v[:, None]) -> Tensor:
     """Height of the edge of the hair at an angle from the front, in half turns; `pick` chooses the sample of each point."""
-    line, sweep = pick(person["hairline"]), pick(person["sweep"])
+    line, sweep, smooth = (pick(person[name]) for name in ("hairline", "sweep", "soft"))
     front = (1 - turn.abs() * 2.6).clamp_min(0)
     # Swept hair is parted on one side and falls lower on the other.
     moved = (turn + sweep * 0.10 * front).abs()
@@ -64,9 +64,9 @@ def hairline(turn: Tensor, person: Person, pick=lambda v: v[:, None]) -> Tensor:
         before = knot - KNOTS[number - 1] if number else 1.0
         after = KNOTS[number + 1] - knot if number + 1 < len(KNOTS) else 1.0
         away = moved - knot
-        hat = (1 - torch.where(away < 0, -away / before, away / after)).clamp_min(0)
-        height = height + line[..., number] * hat
-    peak = pick(person["soft"]) * -0.02 - 0.03
+        hat = (1 - torch.maximum(away / -before, away / after)).clamp_min(0)
+        height += hat.mul_(line[..., number])
+    peak = smooth * -0.02 - 0.03
     return height + peak * bump(turn, turn * 0, 0.05, 1) * (line[..., 0] < 1)
 
 
@@ -301,8 +301,8 @@ def _arm(person: Person) -> tuple[Tensor, Tensor]:
     return torch.stack([along + 0 * x, edge + 0.5 + 0 * x, 0 * x], 1), torch.stack([-x, y + 0 * x, z], 1)
 
 
-def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Float[Tensor, "n 3 v"], Bool[Tensor, "n q"]]:
-    """Where all vertices lie on their layers, where they are in space before the head turns, and which quads there are."""
+def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Float[Tensor, "n 3 v"]]:
+    """Where all vertices lie on their layers, and where they are in space before the head turns."""
     rest, skin = head(*around_head(person), person, face)
     turn = _columns(THETA / np.pi, _size("head"), rest.device)[:, None].expand(len(rest), 1, -1)
     made = {"head": (torch.cat([rest, turn], 1), skin), "neck": _neck(person), "mouth": _mouth(person, face)}
@@ -312,41 +312,7 @@ def build(person: Person, face: Expression) -> tuple[Float[Tensor, "n 3 v"], Flo
     for name, maker in (("ear", _ear), ("rim", _rim), ("arm", _arm)):
         own, place = maker(person)
         made |= {f"{name}_right": (own, place), f"{name}_left": (own, place * flip)}
-    own, place = (torch.cat([made[name][k] for name in MESHES], dim=2) for k in (0, 1))
-    return own, place, _useful(own, person)
-
-
-def _useful(own: Float[Tensor, "n 3 v"], person: Person) -> Bool[Tensor, "n q"]:
-    """The quads that can be seen at all: of the layers that a person has, without skull under hair, hair below its edge, and
-    the inside of hair that lies on the skull."""
-    device = own.device
-    there = torch.ones(len(own), len(MESHES), dtype=torch.bool, device=device)
-    for names, present in (
-        (("cap",), person["has_cap"]),
-        (("drape",), (person["drape"] < 0).float()),
-        (("bun",), person["bun"]),
-        (("rim_right", "rim_left", "bridge", "arm_right", "arm_left"), person["glasses"]),
-    ):
-        for name in names:
-            there[:, NUMBER[name]] = present > 0
-    useful = there[:, OWNER.to(device)]
-    quads = QUADS.to(device)
-    for name in ("head", "cap"):
-        at = (NUMBER[name] == OWNER).nonzero().flatten().to(device)
-        turn, y, above = own[:, :, quads[at]].unbind(1)
-        if name == "head":
-            above = y - hairline(above.flatten(1), person).clamp_max(0.6).view_as(y)
-            under = _UNDER + 1.2 * column(person, "volume")[0]
-            covered = (above.amin(-1) > under) & (person["has_cap"] > 0)[:, None]
-        else:
-            covered = (above.amax(-1) <= 0) | (INNER.to(device)[at] & (y.amin(-1) > 0.85) & (above.amin(-1) > 0.5))
-        useful[:, at] &= ~covered
-    return useful
-
-
-_UNDER = 0.30
-"""How far above its edge flat hair surely covers the skull, in half heads: tufts leave 0.16 of it bare, and one sees a little
-under them."""
+    return tuple(torch.cat([made[name][k] for name in MESHES], dim=2) for k in (0, 1))
 
 
 def pose(

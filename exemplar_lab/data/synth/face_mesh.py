@@ -85,24 +85,28 @@ QUADS, OWNER, MIRROR, CUT, INNER = _build()
 """Corners of each quad, its layer; the mirrored vertex of each vertex; quads of layers that are cut, and those from inside.
 
 A quad is split between its corners 0 and 2, and seen when its corners run anticlockwise."""
+_TRIANGLES = torch.cat([QUADS[:, [0, 1, 2]], QUADS[:, [0, 3, 2]]]).T.contiguous()
+"""Vertices of all lower triangles, then of all upper ones."""
 
 
 def corners(quad: Int[Tensor, " n"], upper: Bool[Tensor, " n"]) -> Int[Tensor, "3 n"]:
     """The vertices of the triangles on which points lie, in the order of their shares."""
-    quads = QUADS.to(quad.device).T
-    zero, one, two, three = (quads[k][quad] for k in range(4))
-    return torch.stack([zero, torch.where(upper, three, one), two])
+    return _TRIANGLES.to(quad.device).index_select(1, quad + upper.long() * len(QUADS))
 
 
 def blend(
-    values: Float[Tensor, "b c v"], sample: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"], share: Float[Tensor, "3 n"]
+    values: Float[Tensor, "c bv"], sample: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"], share: Float[Tensor, "3 n"]
 ) -> Float[Tensor, "c n"]:
-    """Values of vertices carried to points of triangles."""
-    total = values.shape[2]
-    flat = values.movedim(1, 0).flatten(1)
-    at = sample * total + vertex
-    first, second, third = (flat.index_select(1, at[k]) * share[k] for k in range(3))
-    return first + second + third
+    """Values of vertices carried to points of triangles; values: of all vertices of one sample after the other."""
+    first, second, third = sample * VERTICES + vertex
+    total = values.index_select(1, first).mul_(share[0])
+    total += values.index_select(1, second).mul_(share[1])
+    return total.add_(values.index_select(1, third).mul_(share[2]))
+
+
+def flat(values: Float[Tensor, "b c v"]) -> Float[Tensor, "c bv"]:
+    """Values as `blend` takes them."""
+    return values.movedim(1, 0).flatten(1)
 
 
 def upper_of(quad: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"]) -> Float[Tensor, " n"]:
@@ -111,11 +115,12 @@ def upper_of(quad: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"]) -> Float[Tenso
 
 
 def facing(
-    posed: Float[Tensor, "b 3 v"], sample: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"], sign: Float[Tensor, " n"]
+    places: Float[Tensor, "3 bv"], sample: Int[Tensor, " n"], vertex: Int[Tensor, "3 n"], sign: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Twice the area of triangles in the picture, positive when they face the viewer; `sign` is that of `upper_of`."""
-    at = sample * posed.shape[2] + vertex
-    x, y = (posed[:, axis].flatten()[at] for axis in (0, 1))
+    """Twice the area of triangles in the picture, positive when they face the viewer; `sign` is that of `upper_of`. places:
+    posed vertices, `flat`."""
+    at = (sample * VERTICES + vertex).flatten()
+    x, y = (places[axis].index_select(0, at).view(3, -1) for axis in (0, 1))
     return ((y[1] - y[0]) * (x[2] - x[0]) - (x[1] - x[0]) * (y[2] - y[0])) * sign
 
 

@@ -20,7 +20,7 @@ def keep(person: Person):
         for name, rule in (("head", _skin_there), ("cap", _cap_there), ("drape", _drape_there)):
             at = (mesh == NUMBER[name]).nonzero().flatten()
             if len(at):
-                answer[at] = rule(person, sample[at], *point.index_select(1, at))
+                answer.index_copy_(0, at, rule(person, sample.index_select(0, at), *point.index_select(1, at)))
         return answer
 
     return kept
@@ -28,7 +28,8 @@ def keep(person: Person):
 
 def _skin_there(person: Person, sample: Tensor, x: Tensor, y: Tensor, turn: Tensor) -> Tensor:
     near = ((x.abs() < 0.56) & (y > -0.75) & (y < 0.2) & (turn.abs() < 0.4)).nonzero().flatten()
-    flat = {n: person[n][sample[near]] for n in ("eye_x", "eye_y", "eye_wide", "eye_high", "eye_tilt", "mouth_y", "mouth_wide")}
+    names = ("eye_x", "eye_y", "eye_wide", "eye_high", "eye_tilt", "mouth_y", "mouth_wide")
+    flat = {name: person[name].index_select(0, sample[near]) for name in names}
     side, height = x[near].abs()[:, None], y[near][:, None]
     low, high, _ = lids(side, flat)
     below, over, _ = lips(side, flat)
@@ -39,8 +40,8 @@ def _skin_there(person: Person, sample: Tensor, x: Tensor, y: Tensor, turn: Tens
 
 
 def _cap_there(person: Person, sample: Tensor, turn: Tensor, y: Tensor, above: Tensor) -> Tensor:
-    curl, buzz, strand = (person[n][sample] for n in ("curl", "buzz", "strand"))
-    long = 0.020 + 0.045 * (person["hairline"][sample, 0] < 0.4) * (turn.abs() < 0.3)
+    curl, buzz, strand = (person[n].index_select(0, sample) for n in ("curl", "buzz", "strand"))
+    long = 0.020 + 0.045 * (person["hairline"][:, 0].index_select(0, sample) < 0.4) * (turn.abs() < 0.3)
     tuft = wave(turn * 19 * strand + 0.4 * wave(turn * 7) + y * 0.7)
     jag = (
         tuft * long * (0.5 + wave(turn * 5.3 + 0.2))
@@ -52,7 +53,7 @@ def _cap_there(person: Person, sample: Tensor, turn: Tensor, y: Tensor, above: T
 
 
 def _drape_there(person: Person, sample: Tensor, turn: Tensor, y: Tensor, share: Tensor) -> Tensor:
-    end, strand, curl = (person[n][sample] for n in ("drape", "strand", "curl"))
+    end, strand, curl = (person[n].index_select(0, sample) for n in ("drape", "strand", "curl"))
     away = 1 - turn.abs()  # half turns from the front
     opening = 0.30 + 0.05 * soft((y + 0.2) / -0.4) - 0.06 * soft((y + 0.7) / -0.7)
     jag = wave(y * 2.7 * strand + 0.2) * (0.012 + 0.02 * curl)
@@ -76,26 +77,18 @@ def alike(person: Person) -> Bool[Tensor, "n parts"]:
 def paint(
     person: Person, sample: Int[Tensor, " n"], mesh: Int[Tensor, " n"], point: Float[Tensor, "3 n"], fine: Tensor
 ) -> Coat:
-    """What covers n points. fine: the size of a pixel of each sample, in half heads, below which nothing is drawn."""
-    device = point.device
-    total = len(sample)
-    coat = Coat(
-        torch.zeros(3, total, device=device),
-        torch.zeros(total, dtype=torch.long, device=device),
-        *(torch.zeros(total, device=device) for _ in range(3)),
-    )
+    """What covers n points, in the order of their layers. fine: the size of a pixel of each sample, in half heads, below which
+    nothing is drawn."""
     painters = {"head": paint_head, "neck": _body, "mouth": _inside, "cap": _hair, "drape": _hair_back, "bun": _hair_back}
-    for number, name in enumerate(MESHES):
-        at = (mesh == number).nonzero().flatten()
-        if not len(at):
+    coats, end = [], 0
+    for name, many in zip(MESHES, torch.bincount(mesh, minlength=len(MESHES)).tolist(), strict=True):
+        if not many:
             continue
-        owner = sample.index_select(0, at)
-        brush = Brush(person, owner, fine.index_select(0, owner))
+        some, end = slice(end, end + many), end + many
+        brush = Brush(person, sample[some], fine.index_select(0, sample[some]))
         painter = painters.get(name) or _PAIRED[name.split("_")[0]]
-        made = painter(brush, *point.index_select(1, at).unbind(0), name)
-        for whole, piece in zip(coat, made, strict=True):
-            whole.index_copy_(-1, at, piece.to(whole.dtype))
-    return coat
+        coats.append(painter(brush, *point[:, some].unbind(0), name))
+    return coats[0] if len(coats) == 1 else Coat(*(torch.cat(of, dim=-1) for of in zip(*coats, strict=True)))
 
 
 def _body(at: Brush, x: Tensor, y: Tensor, turn: Tensor, name: str) -> Coat:

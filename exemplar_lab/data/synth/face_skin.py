@@ -68,10 +68,10 @@ def _skin(at: Brush, x: Tensor, y: Tensor, turn: Tensor) -> _Layer:
         few, s, v = at.at(some), side[some], y[some]
         dots = spots(s, v, 21.0, few["seed"], few["freckles"] * 0.7) * bump(s - 0.25, v + 0.22, 0.42, 0.30)
         colour.index_copy_(1, some, over_(colour[:, some], tint(few["skin"], 0.70, 0.52, 0.42), dots * 0.75))
-    line = hairline(turn, at.person, lambda v: v.index_select(0, at.sample))
+    line = hairline(turn, at.person, lambda v: at.of(v).movedim(0, -1) if v.ndim > 1 else at.of(v))
     haired, volume = at["has_cap"], at["volume"].clamp_max(0.2)
     covered = haired * soft(1 - (line - y) / (0.10 + 0.35 * volume))
-    fuzz = haired * soft((y - line + 0.075 + 0.03 * wave(turn * 61)) / 0.09) * (at["hairline"][0] > 0.4)
+    fuzz = haired * soft((y - line + 0.075 + 0.03 * wave(turn * 61)) / 0.09) * (at.of(at.person["hairline"][:, 0]) > 0.4)
     colour = over_(colour, at["hair"] * 0.85, fuzz * 0.75)
     dim = 1 - 0.30 * covered - 0.20 * socket * soft((y - eye_y + 0.02) / 0.12)
     dim = dim - 0.10 * bump(side - 0.10, y - eye_y, 0.09, 0.14) * front - 0.30 * soft((-0.93 - y) / 0.12) * (1 - soft(y + 1.02))

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from exemplar_lab.data.synth.face_layers import UV
-from exemplar_lab.data.synth.face_mesh import MIRROR, blend, facing, upper_of
+from exemplar_lab.data.synth.face_mesh import MIRROR, blend, facing, flat, upper_of
 from exemplar_lab.data.synth.face_paint import alike
 from exemplar_lab.data.synth.face_render import Scene, View
 from exemplar_lab.translation import Truth
@@ -24,25 +24,25 @@ def truth_of(scene: Scene, view: View, paints: Float[Tensor, "n 3 h w"], points:
     size, device = scene.size, scene.posed.device
     samples = len(points) // 2
     pixels = samples * size * size
-    quad = view.quad.flatten()
-    seen = (quad >= 0).nonzero().flatten()
-    vertex, share = view.vertex[:, seen], view.share[:, seen]
+    quad, places = view.quad.flatten(), flat(scene.posed)
+    seen, vertex, share = view.seen, view.vertex, view.share
     owner = seen.div(size * size, rounding_mode="floor")
     uv = torch.full((2, 2 * pixels), torch.nan, device=device)
     table = UV.to(device)
-    uv.index_copy_(1, seen, sum(table[:, vertex[k]] * share[k] for k in range(3)))
+    uv.index_copy_(1, seen, sum(table.index_select(1, vertex[k]) * share[k] for k in range(3)))
 
     mine = (seen < pixels).nonzero().flatten()
-    seen, owner, vertex, share = seen[mine], owner[mine], vertex[:, mine], share[:, mine]
-    sign = upper_of(quad[seen], vertex)
+    seen, owner = seen.index_select(0, mine), owner.index_select(0, mine)
+    vertex, share = vertex.index_select(1, mine), share.index_select(1, mine)
+    sign = upper_of(quad.index_select(0, seen), vertex)
     there = owner + samples
-    place = blend(scene.posed, there, vertex, share)
-    from_, to = facing(scene.posed, owner, vertex, sign), facing(scene.posed, there, vertex, sign)
+    place = blend(places, there, vertex, share)
+    from_, to = facing(places, owner, vertex, sign), facing(places, there, vertex, sign)
     # Mirrored, the corners of a triangle run the other way round.
     twin = MIRROR.to(device)[vertex]
-    right = alike(scene.person)[owner, view.part.flatten()[seen]] & (facing(scene.posed, there, twin, -sign) > 1e-6)
+    right = alike(scene.person)[owner, view.part.flatten()[seen]] & (facing(places, there, twin, -sign) > 1e-6)
     at = right.nonzero().flatten()
-    across = blend(scene.posed, there[at], twin[:, at], share[:, at])
+    across = blend(places, there[at], twin[:, at], share[:, at])
     front = torch.cat([to > 1e-6, torch.ones_like(at, dtype=torch.bool)])
     visible, found = _is_seen(scene, torch.cat([there, there[at]]), torch.cat([place, across], 1), front).split(
         [len(seen), len(at)]
@@ -77,6 +77,6 @@ def _is_seen(scene: Scene, sample: Tensor, place: Float[Tensor, "3 n"], front: T
     inside = (x > 0) & (x < scene.size) & (y > 0) & (y < scene.size)
     likely = (inside & front).nonzero().flatten()
     seen = torch.zeros_like(inside)
-    spot = scene.cast(sample[likely], x[likely], y[likely])
-    seen[likely] = spot.depth <= depth[likely] + scene.unit[sample[likely]] * _DEEP
+    sample, x, y, depth = (v.index_select(0, likely) for v in (sample, x, y, depth))
+    seen[likely] = scene.cast(sample, x, y).depth <= depth + scene.unit.index_select(0, sample) * _DEEP
     return seen

@@ -18,6 +18,7 @@ from exemplar_lab.data.synth.face_identity import draw_person, twice
 from exemplar_lab.data.synth.face_landmarks import CHANNELS, backdrop_edges, condition, landmarks
 from exemplar_lab.data.synth.face_layers import build, pose
 from exemplar_lab.data.synth.face_mesh import MESHES, areas_of, normals
+from exemplar_lab.data.synth.face_quads import doubtful, useful
 from exemplar_lab.data.synth.face_render import Light, Scene, View, render
 from exemplar_lab.data.synth.face_truth import truth_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
@@ -98,18 +99,20 @@ def _portraits(key: Tensor, dials: Dials, ood: bool, size: int) -> tuple[Scene, 
     person = twice(draw_person(fold(key, "identity"), ood, dials.distinct, dials.entropy))
     both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
     face = {name: value.float() for name, value in draw_expression(both, dials.yaw, dials.articulation).items()}
-    own, place, there = build(person, face)
+    own, place = build(person, face)
+    there, cut = useful(own, person), doubtful(own, person)
     unit, centre = _framing(key, both, dials)
     if dials.crop > 0:
         centre = _cropped(key, pose(place, face, unit.float(), centre.float()), there, centre, dials.crop)
     unit, centre = (unit * size).float(), (centre * size).float()
     posed = pose(place, face, unit, centre)
     backdrop = {n: v.repeat(2, *[1] * (v.ndim - 1)) for n, v in draw_backdrop(fold(key, "backdrop"), ood).items()}
-    front = front_of(posed, there)
+    front = front_of(posed, own, there, cut)
     scene = Scene(
         posed,
         own,
         there,
+        cut,
         front,
         bands_of(front, size),
         normals(posed),
@@ -119,7 +122,7 @@ def _portraits(key: Tensor, dials: Dials, ood: bool, size: int) -> tuple[Scene, 
         backdrop,
         size,
     )
-    return scene, landmarks(person, face, unit, centre, place, own)
+    return scene, landmarks(person, face, unit, centre, place, own, cut)
 
 
 def _framing(key: Tensor, both: Tensor, dials: Dials) -> tuple[Tensor, Tensor]:
