@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture
 def folder(tmp_path, model):
-    about = {"model": "cocosnet", "config": RECIPE.model.to_dict(), "recipe": RECIPE.describe(), "step": 12}
+    about = {"model": "cocosnet", "config": RECIPE.model.to_dict(), "recipe": RECIPE.describe(), "features": "none", "step": 12}
     return write_checkpoint(tmp_path / "step-00000012", about, model.state_dict(), {"noise": torch.zeros(3)})
 
 
@@ -120,5 +120,7 @@ def test_shipped_as_half_precision(folder, model, tmp_path):
 def test_every_shipped_checkpoint_loads_and_says_how_it_was_made(folder):
     read = read_checkpoint(find_checkpoint(folder))
     read.build()
-    assert {"recipe", "step", "numbers"} <= read.about.keys() and read.about["step"] == read.about["recipe"]["steps"]
+    assert {"recipe", "features", "step", "numbers"} <= read.about.keys() and read.about["step"] == read.about["recipe"][
+        "steps"
+    ]
     assert sum(path.stat().st_size for path in read.folder.iterdir()) <= 12e6

@@ -29,7 +29,8 @@ def test_evaluate_prints_a_table_and_writes_json_and_a_shipped_checkpoint(run, c
     assert all(row in printed for row in ("cocosnet-people-smoke", "oracle", "copy", "random", "pck@0.1"))
     rows = json.loads((tmp_path / "numbers.json").read_text())
     assert rows["oracle"]["pck@0.1"]["mean"] > 0.99 > rows["random"]["pck@0.1"]["mean"]
-    assert json.loads((tmp_path / "shipped" / "checkpoint.json").read_text())["numbers"] == rows
+    shipped = json.loads((tmp_path / "shipped" / "checkpoint.json").read_text())
+    assert shipped["numbers"] == rows and shipped["features"] == "fixed-seed-v1"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def ship_checkpoint(run: Path, folder: Path, numbers: dict[str, Any]) -> Path:
         raise FileNotFoundError(f"{run}: no checkpoint there, expected a run written by `exemplar-lab train`")
     checkpoint = read_checkpoint(last)
     half = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.model.items()}
-    about = {name: checkpoint.about[name] for name in ("model", "config", "recipe", "step")}
+    about = {name: checkpoint.about[name] for name in ("model", "config", "recipe", "features", "step")}
     return write_checkpoint(folder, about | {"numbers": numbers}, half)
 
 

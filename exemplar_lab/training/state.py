@@ -149,6 +149,7 @@ class TrainingState:
                 "model": "cocosnet",
                 "config": self.recipe.model.to_dict(),
                 "recipe": self.recipe.describe(),
+                "features": self.features.name,
                 "step": number,
             }
             about["optimiser"] = groups
