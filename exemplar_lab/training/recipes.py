@@ -114,7 +114,8 @@ def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") 
     exemplar-lab train cocosnet --data people
 
     cpu, as measured: 400 steps in about 190 s on two cores. 256 validation pairs: PCK@0.1 0.725 ± 0.028 (copy 0.453, random
-    0.032), PCK@0.05 0.487, warp L1 0.505 × that of copying (oracle 0.441), image L1 0.032, SSIM 0.804. gpu and paper: never run.
+    0.032), PCK@0.05 0.487, warp L1 0.505 × that of copying (oracle 0.441), image L1 0.032, SSIM 0.804. gpu and paper: never
+    run.
     """
     people = People(size=_model(profile).size, tier=IN_THE_OPEN, truth=False)
     return _cocosnet("people", people, profile, seed, variant, pseudo=0.3)
