@@ -171,6 +171,14 @@ def test_brute_force_sees_the_same():
     assert wrong <= 1
 
 
+def test_only_quads_in_doubt_can_be_cut():
+    scene, _ = _scene(32, TIERS["hard"], torch.arange(24))
+    sample, quad = (scene.on & ~scene.cut & face_mesh.CUT).nonzero().unbind(1)
+    assert len(quad) > 0.5 * (scene.on & face_mesh.CUT).sum()
+    corners = scene.own[sample[:, None], :, face_mesh.QUADS[quad]].permute(1, 2, 0)
+    assert all(keep(scene.person)(sample, face_mesh.OWNER[quad], at).all() for at in (*corners, corners.mean(0)))
+
+
 def test_there_and_back_again():
     """Forward and backward flow are each other's inverse where both images show the point."""
     scene, points = _scene(128, replace(TIERS["medium"], occlusion=(0.0, 0.0)), torch.arange(3))
@@ -387,7 +395,6 @@ def test_wrong_dials_are_refused(wrong, word):
 
 
 def test_wrong_indices_are_refused():
-    with pytest.raises(ValueError, match="2000"):
-        Faces(16, "val").batch(torch.tensor([1, 2000]))
-    with pytest.raises(ValueError, match="-1"):
-        Faces(16).batch(torch.tensor([-1]))
+    for source, index in ((Faces(16, "val"), 2000), (Faces(16), -1)):
+        with pytest.raises(ValueError, match=str(index)):
+            source.batch(torch.tensor([1, index]))

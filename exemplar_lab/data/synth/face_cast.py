@@ -68,6 +68,16 @@ def front_of(
 ) -> Front:
     """posed: x, y in pixels and depth, positive, growing towards the viewer. on: which quads a sample has; cut: of which of
     them a part may be missing."""
+    step = max(1, _CHUNK.get(posed.device.type, 1 << 25) // on.shape[1])
+    parts = [
+        _faced(*(v[begin : begin + step] for v in (posed, on, cut)), begin) for begin in range(0, max(len(posed), 1), step)
+    ]
+    *rest, numbers = (torch.cat(of, dim=-1) for of in zip(*parts, strict=True))
+    return Front(*rest, numbers.flatten(1), flat(own))
+
+
+def _faced(posed: Tensor, on: Tensor, cut: Tensor, begin: int) -> tuple[Tensor, ...]:
+    """All of `Front` but own, of samples from number `begin` on."""
     sample, quad = on.nonzero().unbind(1)
     places = flat(posed)
     at = QUADS.to(posed.device).T.index_select(1, quad) + sample * posed.shape[2]
@@ -80,11 +90,16 @@ def front_of(
     z = places[2].index_select(0, at.flatten()).view(4, -1)
     inverse = torch.where(areas > _THIN, 1 / areas, torch.nan)
     dz = z[1:] - z[0]
-    lower = torch.stack([dx[0], dy[0], inverse[0], z[0], dz[0], dz[1]])
-    upper = torch.stack([-dx[2], -dy[2], inverse[1], z[0], dz[2], dz[1]])
+    # Lower triangles and upper ones.
+    numbers = torch.stack(
+        [
+            torch.stack([dx[0], dy[0], inverse[0], z[0], dz[0], dz[1]]),
+            torch.stack([-dx[2], -dy[2], inverse[1], z[0], dz[2], dz[1]]),
+        ],
+        dim=1,
+    )
     doubtful = cut.flatten().index_select(0, sample * cut.shape[1] + quad)
-    base = torch.stack([x[0], y[0], dx[1], dy[1]])
-    return Front(sample, quad, doubtful, x, y, base, torch.cat([lower, upper], 1), flat(own))
+    return sample + begin, quad, doubtful, x, y, torch.stack([x[0], y[0], dx[1], dy[1]]), numbers
 
 
 def cast_pixels(front: Front, pictures: int, size: int, keep: Keep) -> Spot:
@@ -95,8 +110,8 @@ def cast_pixels(front: Front, pictures: int, size: int, keep: Keep) -> Spot:
     first = (low - 0.5).ceil().clamp(0, size).long()
     many = ((high - 0.5).floor().clamp(-1, size - 1).long() + 1 - first).clamp_min(0)
     start = (front.sample.index_select(0, which) * size + row) * size
-    for begin, end in _pieces(many):
-        again, inner = _expand(many[begin:end])
+    for begin, end in pieces(many):
+        again, inner = expand(many[begin:end])
         x = first[begin:end].index_select(0, again) + inner
         slot = start[begin:end].index_select(0, again) + x
         y = row[begin:end].index_select(0, again)
@@ -114,8 +129,8 @@ def cast_finer(
     column, row = (pixels % size).float(), (pixels.div(size, rounding_mode="floor") % size).float()
     offset = torch.arange(len(inner), device=pixels.device)[:, None] * len(pixels)
     which, first, many = _meetings(front, bands, size, asked)
-    for begin, end in _pieces(many, len(inner)):
-        again, at = _expand(many[begin:end])
+    for begin, end in pieces(many, len(inner)):
+        again, at = expand(many[begin:end])
         at = first[begin:end].index_select(0, again) + at
         again = which[begin:end].index_select(0, again)
         x, y = (v.index_select(0, at) + inner[:, axis, None] for axis, v in enumerate((column, row)))
@@ -143,8 +158,8 @@ def cast_points(
     asked = torch.bincount(cell, minlength=pictures * size * size)
     # In the order of their cells, the points between two columns of a row stand side by side.
     which, first, many = _meetings(front, bands, size, asked)
-    for begin, end in _pieces(many):
-        again, inner = _expand(many[begin:end])
+    for begin, end in pieces(many):
+        again, inner = expand(many[begin:end])
         point = inside.index_select(0, first[begin:end].index_select(0, again) + inner)
         again = which[begin:end].index_select(0, again)
         _visit(front, again, x.index_select(0, point), y.index_select(0, point), point, best, doubts)
@@ -154,13 +169,15 @@ def cast_points(
 def _meetings(front: Front, bands: Bands, size: int, asked: Int[Tensor, " cells"]) -> tuple[Tensor, Tensor, Tensor]:
     """Of the bands in which something is asked: the quad, the first thing, and how many. asked: how many in each pixel."""
     before = torch.nn.functional.pad(asked.cumsum(0), (1, 0))
-    which, row, low, high = bands
-    low, high = low.floor().clamp(0, size).long(), high.floor().clamp(-1, size - 1).long() + 1
-    start = (front.sample.index_select(0, which) * size + row) * size
-    first = before.index_select(0, start + low)
-    many = (before.index_select(0, start + torch.maximum(low, high)) - first).clamp_min(0)
-    some = many.nonzero().flatten()
-    return which.index_select(0, some), first.index_select(0, some), many.index_select(0, some)
+    found = []
+    for which, row, low, high in zip(*(v.split(_CHUNK.get(before.device.type, 1 << 25)) for v in bands), strict=True):
+        low, high = low.floor().clamp(0, size).long(), high.floor().clamp(-1, size - 1).long() + 1
+        start = (front.sample.index_select(0, which) * size + row) * size
+        first = before.index_select(0, start + low)
+        many = (before.index_select(0, start + torch.maximum(low, high)) - first).clamp_min(0)
+        some = many.nonzero().flatten()
+        found.append([v.index_select(0, some) for v in (which, first, many)])
+    return tuple(torch.cat(of) for of in zip(*found, strict=True))
 
 
 def crowded(front: Front, size: int, sample: Int[Tensor, " n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Front:
@@ -193,7 +210,7 @@ def bands_of(front: Front, size: int, top: float = 0.0, bottom: float = 1.0) -> 
     plump = (front.numbers[2].view(2, -1) < 1 / _SLIVER).all(0)  # false where the other half faces away
     narrow = (right - left < _NARROW) & plump
     some = (narrow & (many > 0)).nonzero().flatten()
-    again, row = _expand(many.index_select(0, some))
+    again, row = expand(many.index_select(0, some))
     which = some.index_select(0, again)
     made = [(which, row + low.index_select(0, which), left.index_select(0, which), right.index_select(0, which))]
     some = (~narrow & (many > 0)).nonzero().flatten()
@@ -205,8 +222,8 @@ def bands_of(front: Front, size: int, top: float = 0.0, bottom: float = 1.0) -> 
     above, below = torch.maximum(y, y.roll(-1, 0)), torch.minimum(y, y.roll(-1, 0))
     lines = torch.stack([x, y, dx, step, level, above, below], 1)
     many = many.index_select(0, some)
-    for begin, end in _pieces(many):
-        again, row = _expand(many[begin:end])
+    for begin, end in pieces(many):
+        again, row = expand(many[begin:end])
         at = again + begin
         which = some.index_select(0, at)
         row = row + low.index_select(0, which)
@@ -274,7 +291,7 @@ def _inside(share: Tensor, second: Tensor) -> Tensor:
     return (share >= -_SLACK) & (second >= -_SLACK) & (share + second <= 1 + _SLACK)
 
 
-def _pieces(many: Tensor, points: int = 1) -> list[tuple[int, int]]:
+def pieces(many: Tensor, points: int = 1) -> list[tuple[int, int]]:
     """Ranges of rows with about as many candidates each, each of so many points; on a device with its own memory, few."""
     total = many.cumsum(0)
     limit = _CHUNK.get(many.device.type, 1 << 25) // points
@@ -285,7 +302,7 @@ def _pieces(many: Tensor, points: int = 1) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-def _expand(many: Tensor) -> tuple[Tensor, Tensor]:
+def expand(many: Tensor) -> tuple[Tensor, Tensor]:
     """For counts (2, 3): (0, 0, 1, 1, 1) and (0, 1, 0, 1, 2)."""
     which = torch.repeat_interleave(torch.arange(len(many), device=many.device), many)
     start = many.cumsum(0) - many

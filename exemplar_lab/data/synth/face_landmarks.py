@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.synth.face_cast import bands_of, cast_points, crowded, front_of
+from exemplar_lab.data.synth.face_cast import bands_of, cast_points, crowded, expand, front_of, pieces
 from exemplar_lab.data.synth.face_coat import INDEX
 from exemplar_lab.data.synth.face_expression import Expression
 from exemplar_lab.data.synth.face_identity import Person
@@ -129,30 +129,30 @@ def landmarks(
 def condition(points: Float[Tensor, "n 68 2"], edges: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n cc h w"]:
     """Landmarks that are not NaN, joined in soft lines a pixel wide, with the edges of the backdrop; see `CHANNELS`."""
     size = edges.shape[-1]
-    lines = (1.25 - (1 - _nearness(points, size, 1.5).amax(1, keepdim=True)) * 1.5).clamp(0, 1)
+    lines = (1.25 - (1 - _nearness(points, size, 1.5, 1)) * 1.5).clamp(0, 1)
     # Nearness is smooth: a quarter of the pixels of a large picture are enough.
     coarse = max(1, round(size / 64))
-    near = _nearness(points / coarse, -(-size // coarse), max(2.0, size / REACH) / coarse)
-    near = _enlarged(_enlarged(near, size, coarse, 3), size, coarse, 2)
+    near = _nearness(points / coarse, -(-size // coarse), max(2.0, size / REACH) / coarse, len(GROUPS))
+    if coarse > 1:
+        near = _enlarged(_enlarged(near.mT.contiguous(), size, coarse).mT.contiguous(), size, coarse)
     return torch.cat([torch.maximum(lines, edges), near, edges], dim=1)
 
 
-def _enlarged(value: Tensor, size: int, by: int, axis: int) -> Tensor:
-    """Points between points along an axis, in straight lines, `by` times as many; sums that round alike in every batch."""
-    if by == 1:
-        return value
-    at = ((torch.arange(size, device=value.device) + 0.5) / by - 0.5).clamp(0, value.shape[axis] - 1)
-    low = at.floor().long().clamp(max=value.shape[axis] - 2)
-    share = (at - low).view((-1, 1) if axis == 2 else (-1,))
-    return torch.lerp(value.index_select(axis, low), value.index_select(axis, low + 1), share)
+def _enlarged(value: Tensor, size: int, by: int) -> Tensor:
+    """Rows between rows in straight lines, `by` times as many; sums that round alike in every batch."""
+    at = ((torch.arange(size, device=value.device) + 0.5) / by - 0.5).clamp(0, value.shape[2] - 1)
+    low = at.floor().long().clamp(max=value.shape[2] - 2)
+    here, there = value.index_select(2, low), value.index_select(2, low + 1)
+    return there.sub_(here).mul_((at - low)[:, None]).add_(here)
 
 
-def _nearness(points: Tensor, size: int, reach: float) -> Float[Tensor, "n g h w"]:
-    """max(0, 1 − d / reach), d the distance to the nearest line of each group, in pixels."""
+def _nearness(points: Tensor, size: int, reach: float, groups: int) -> Float[Tensor, "n g h w"]:
+    """max(0, 1 − d / reach), d the distance to the nearest line of each group, or of all if groups is 1, in pixels."""
     device, many = points.device, len(points)
     group, first, last = torch.tensor(_SEGMENTS, device=device).unbind(1)
+    group = group.clamp(max=groups - 1)
     ax, ay, bx, by = (points[:, end, axis] for end in (first, last) for axis in (0, 1))
-    near = torch.zeros(many * len(GROUPS) * size * size, device=device)
+    near = torch.zeros(many * groups * size * size, device=device)
     known = ~(ax + bx).isnan()
     low_x, high_x = (
         (torch.minimum(ax, bx) - reach - 0.5).ceil().clamp(0, size),
@@ -166,23 +166,22 @@ def _nearness(points: Tensor, size: int, reach: float) -> Float[Tensor, "n g h w
     sample, segment = known.nonzero().unbind(1)
     ax, ay, bx, by, low_x, high_x, low_y, high_y = (v[sample, segment] for v in (ax, ay, bx, by, low_x, high_x, low_y, high_y))
     wide, high = (high_x - low_x + 1).long(), (high_y - low_y + 1).long()
-    which = torch.repeat_interleave(torch.arange(len(sample), device=device), wide * high)
-    start = (wide * high).cumsum(0) - wide * high
-    inner = torch.arange(len(which), device=device) - start[which]
-    row = inner.div(wide[which], rounding_mode="floor")
-    column_ = inner - row * wide[which]
-    px, py = low_x[which] + column_ + 0.5 - ax[which], low_y[which] + row + 0.5 - ay[which]
-    dx, dy = (bx - ax)[which], (by - ay)[which]
-    t = ((px * dx + py * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0, 1)
-    px, py = px - t * dx, py - t * dy
-    value = (1 - (px * px + py * py).sqrt() / reach).clamp_min(0)
-    slot = (
-        ((sample * len(GROUPS) + group[segment])[which] * size + low_y[which].long() + row) * size
-        + low_x[which].long()
-        + column_
-    )
-    near.scatter_reduce_(0, slot, value, "amax")
-    return near.view(many, len(GROUPS), size, size)
+    corner = ((sample * groups + group[segment]) * size + low_y.long()) * size + low_x.long()
+    dx, dy = bx - ax, by - ay
+    numbers = low_x, low_y, ax, ay, dx, dy, (dx * dx + dy * dy).clamp_min(1e-6)
+    for begin, end in pieces(wide * high):
+        which, inner = expand((wide * high)[begin:end])
+        which = which + begin
+        across = wide.index_select(0, which)
+        row = inner.div(across, rounding_mode="floor")
+        column_ = inner - row * across
+        x, y, ax, ay, dx, dy, squared = (v.index_select(0, which) for v in numbers)
+        px, py = x + column_ + 0.5 - ax, y + row + 0.5 - ay
+        t = ((px * dx + py * dy) / squared).clamp(0, 1)
+        px, py = px - t * dx, py - t * dy
+        value = (1 - (px * px + py * py).sqrt() / reach).clamp_min(0)
+        near.scatter_reduce_(0, corner.index_select(0, which) + row * size + column_, value, "amax")
+    return near.view(many, groups, size, size)
 
 
 def backdrop_edges(image: Float[Tensor, "n 3 h w"], part: Int[Tensor, "n h w"]) -> Float[Tensor, "n 1 h w"]:

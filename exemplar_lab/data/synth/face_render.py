@@ -97,8 +97,7 @@ def render(scene: Scene) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h
         x, y = ((some % size) + 0.5) / size, (some.div(size, rounding_mode="floor") % size + 0.5) / size
         sample = some.div(size * size, rounding_mode="floor")
         wall.index_copy_(1, some, behind(scene.backdrop, sample, x, y, 1 / size))
-    colour = wall.repeat(2, 2).view(2, 3, -1) * empty
-    colour = colour.view(6, -1).index_copy_(1, seen, look.colour)
+    colour = wall.repeat(2, 2).index_copy_(1, seen, look.colour)
     meet = meet.nonzero().flatten()
     colour.index_copy_(1, meet, _finer(scene, values, meet, spot, layer, colour, wall, layers))
     colour = colour.view(6, count, size, size).movedim(1, 0)
