@@ -10,10 +10,10 @@ from test_synth_people import _tensors
 
 from exemplar_lab.data.pose import KEYPOINTS
 from exemplar_lab.data.seeds import fold, sample_keys
-from exemplar_lab.data.synth import body, wardrobe
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.people import VERSION, People, _figures
-from exemplar_lab.data.synth.wardrobe import FABRIC, MATERIALS, PATTERNS, draw_identity
+from exemplar_lab.data.synth.people import VERSION, People, body, wardrobe
+from exemplar_lab.data.synth.people.source import _figures
+from exemplar_lab.data.synth.people.wardrobe import FABRIC, MATERIALS, PATTERNS, draw_identity
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import concatenate
 

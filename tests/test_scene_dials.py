@@ -7,9 +7,9 @@ import torch
 
 from exemplar_lab.data.seeds import sample_keys
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.scene_materials import CLASSES
-from exemplar_lab.data.synth.scene_sprites import FIRST, KINDS
-from exemplar_lab.data.synth.scenes import REMOVABLE, VERSION, Scenes, _plan
+from exemplar_lab.data.synth.scenes.materials import CLASSES
+from exemplar_lab.data.synth.scenes.source import REMOVABLE, VERSION, Scenes, _plan
+from exemplar_lab.data.synth.scenes.sprites import FIRST, KINDS
 from exemplar_lab.grid import sample_at
 
 _C = {name: number for number, name in enumerate(CLASSES)}

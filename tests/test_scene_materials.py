@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from exemplar_lab.data.seeds import sample_keys
-from exemplar_lab.data.synth.scene_materials import (
+from exemplar_lab.data.synth.scenes.materials import (
     CLASSES,
     LOADINGS,
     PIGMENTS,
@@ -15,7 +15,7 @@ from exemplar_lab.data.synth.scene_materials import (
     true_distance,
     true_transfer_matrix,
 )
-from exemplar_lab.data.synth.scene_style import HELD_OUT, STYLE, draw_style, light_of
+from exemplar_lab.data.synth.scenes.style import HELD_OUT, STYLE, draw_style, light_of
 
 _NUMBER = {name: number for number, name in enumerate(CLASSES)}
 

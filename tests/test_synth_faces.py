@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exemplar_lab.data.seeds import sample_keys
-from exemplar_lab.data.synth import face_mesh
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.face_cast import bands_of, front_of
-from exemplar_lab.data.synth.face_coat import INDEX, PARTS
-from exemplar_lab.data.synth.face_identity import STYLES, draw_person
-from exemplar_lab.data.synth.face_landmarks import CHANNELS
-from exemplar_lab.data.synth.face_paint import keep
-from exemplar_lab.data.synth.face_render import Scene, render
-from exemplar_lab.data.synth.face_truth import truth_of
-from exemplar_lab.data.synth.faces import VERSION, Faces, _portraits
+from exemplar_lab.data.synth.faces import mesh as face_mesh
+from exemplar_lab.data.synth.faces.cast import bands_of, front_of
+from exemplar_lab.data.synth.faces.coat import INDEX, PARTS
+from exemplar_lab.data.synth.faces.identity import STYLES, draw_person
+from exemplar_lab.data.synth.faces.landmarks import CHANNELS
+from exemplar_lab.data.synth.faces.paint import keep
+from exemplar_lab.data.synth.faces.render import Scene, render
+from exemplar_lab.data.synth.faces.source import VERSION, Faces, _portraits
+from exemplar_lab.data.synth.faces.truth import truth_of
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import concatenate
 

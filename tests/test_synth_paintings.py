@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from exemplar_lab.data.edges import edge_condition
 from exemplar_lab.data.seeds import sample_keys
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.paint_noise import clouds, clouds_map, noise, noise_map
-from exemplar_lab.data.synth.paint_strokes import Brush, Level, begin, directions, lay
-from exemplar_lab.data.synth.paint_style import (
+from exemplar_lab.data.synth.lattice import clouds, clouds_map, noise, noise_map
+from exemplar_lab.data.synth.paintings import Paintings, paint
+from exemplar_lab.data.synth.paintings.strokes import Brush, Level, begin, directions, lay
+from exemplar_lab.data.synth.paintings.style import (
     HELD_OUT_PAIRS,
     HELD_OUT_PALETTES,
     MEDIA,
@@ -21,8 +22,7 @@ from exemplar_lab.data.synth.paint_style import (
     draw_style,
     is_held_out,
 )
-from exemplar_lab.data.synth.paint_wash import kuwahara, lines
-from exemplar_lab.data.synth.paintings import Paintings, paint
+from exemplar_lab.data.synth.paintings.wash import kuwahara, lines
 from exemplar_lab.data.synth.people import People
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import concatenate
@@ -179,7 +179,7 @@ def test_styles_by_split():
 
 def test_columns_of_the_style_are_seen(photographs):
     """Turning one column up changes the picture as the column's name says."""
-    from exemplar_lab.data.synth.paintings import paint_in
+    from exemplar_lab.data.synth.paintings.source import paint_in
 
     style = draw_style(_KEYS, medium="watercolour")
     ones = torch.ones(6)

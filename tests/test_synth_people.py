@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from exemplar_lab.data.seeds import choose, fold, sample_keys, uniform
-from exemplar_lab.data.synth import body
+from exemplar_lab.data.synth.curves import turn_of
 from exemplar_lab.data.synth.dials import TIERS, Dials
-from exemplar_lab.data.synth.people import People
-from exemplar_lab.data.synth.texture import turn_of
+from exemplar_lab.data.synth.people import People, body
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import concatenate
 

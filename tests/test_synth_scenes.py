@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exemplar_lab.data.seeds import sample_keys
-from exemplar_lab.data.synth import scene_cast
 from exemplar_lab.data.synth.dials import GAPS, TIERS, Dials
-from exemplar_lab.data.synth.scene_layout import FIRST_RIDGE, FIRST_THING, RIDGES
-from exemplar_lab.data.synth.scene_materials import CLASSES
-from exemplar_lab.data.synth.scenes import SCHEMES, VERSION, Scenes, _plan
+from exemplar_lab.data.synth.scenes import cast as scene_cast
+from exemplar_lab.data.synth.scenes.layout import FIRST_RIDGE, FIRST_THING, RIDGES
+from exemplar_lab.data.synth.scenes.materials import CLASSES
+from exemplar_lab.data.synth.scenes.source import SCHEMES, VERSION, Scenes, _plan
 from exemplar_lab.grid import sample_at
 from exemplar_lab.translation import concatenate
 
@@ -56,7 +56,7 @@ def test_a_sample_does_not_depend_on_its_batch(scheme):
 
 def test_a_sample_does_not_depend_on_how_many_are_painted_at_a_time(monkeypatch):
     whole = Scenes(32).batch(torch.arange(5))
-    monkeypatch.setattr("exemplar_lab.data.synth.scenes._PIXELS", 2 * 2 * 32 * 32)
+    monkeypatch.setattr("exemplar_lab.data.synth.scenes.source._PIXELS", 2 * 2 * 32 * 32)
     assert _same(Scenes(32).batch(torch.arange(5)), whole)
 
 

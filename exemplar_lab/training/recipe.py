@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
@@ -72,6 +73,8 @@ def make_source(described: dict[str, Any]) -> Source:
             f"got samples of version {version} of {kind}, expected {_version(SOURCES[kind])}: these pictures are no longer "
             "made; train again, or install the version of the package that wrote this"
         )
+    if isinstance(values.get("tier"), Mapping):  # JSON keeps dials by name
+        values["tier"] = dials_of(dict(values["tier"]), next(name for name, one in TASKS.items() if one.__name__ == kind))
     return SOURCES[kind](**values)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.seeds import choose, uniform
-from exemplar_lab.data.synth.paint_noise import clouds, hashed, noise, seed_of
+from exemplar_lab.data.synth.lattice import clouds, hashed, noise, seed_of
 
 KINDS = ("curtain", "hedge", "awning", "fence", "pillar")
 

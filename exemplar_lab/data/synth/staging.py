@@ -10,8 +10,8 @@ from torch import Tensor
 from exemplar_lab.data import edges
 from exemplar_lab.data.seeds import fold, uniform
 from exemplar_lab.data.synth.dials import GAPS
+from exemplar_lab.data.synth.lattice import clouds, seed_of
 from exemplar_lab.data.synth.occluder import draw_occluder, few_of, height, picture
-from exemplar_lab.data.synth.paint_noise import clouds, seed_of
 from exemplar_lab.translation import Batch, Truth
 
 

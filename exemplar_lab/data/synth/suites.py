@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, TIERS
-from exemplar_lab.data.synth.scene_materials import true_transfer_matrix
+from exemplar_lab.data.synth.scenes.materials import true_transfer_matrix
 from exemplar_lab.data.synth.world import TASKS, level_name
 from exemplar_lab.translation import Source
 

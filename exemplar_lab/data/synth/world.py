@@ -13,8 +13,8 @@ from exemplar_lab.data.synth.dials import DIALS, TIERS, dials_of
 from exemplar_lab.data.synth.faces import Faces
 from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
-from exemplar_lab.data.synth.scene_materials import label_rgb
 from exemplar_lab.data.synth.scenes import Scenes
+from exemplar_lab.data.synth.scenes.materials import label_rgb
 from exemplar_lab.translation import Batch, Source
 
 TASKS: dict[str, type] = {"people": People, "faces": Faces, "scenes": Scenes, "paintings": Paintings}
