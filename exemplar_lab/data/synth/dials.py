@@ -231,12 +231,3 @@ def dials_of(tier: str | Dials | dict[str, Any], task: str) -> Dials:
                 "leave it at rest, or choose another task"
             )
     return tier
-
-
-def check_source(size: Any, split: str, tier: str | Dials | dict[str, Any], task: str, splits: dict[str, int]) -> None:
-    """Raise ValueError unless size, split and tier suit a source of the world."""
-    if not isinstance(size, int) or size < 16:
-        raise ValueError(f"got size {size!r}, expected an integer of at least 16: on smaller pictures there is nothing to see")
-    if split not in splits:
-        raise ValueError(f"got split {split!r}, expected one of {', '.join(splits)}: choose one of these")
-    dials_of(tier, task)

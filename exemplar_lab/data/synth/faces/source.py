@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
-from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
+from exemplar_lab.data.seeds import fold, uniform
+from exemplar_lab.data.synth.dials import Dials, dials_of
 from exemplar_lab.data.synth.faces.backdrop import draw_backdrop
 from exemplar_lab.data.synth.faces.cast import bands_of, front_of
 from exemplar_lab.data.synth.faces.coat import PARTS
@@ -21,6 +21,7 @@ from exemplar_lab.data.synth.faces.mesh import MESHES, areas_of, normals
 from exemplar_lab.data.synth.faces.quads import doubtful, useful
 from exemplar_lab.data.synth.faces.render import Light, Scene, View, render
 from exemplar_lab.data.synth.faces.truth import truth_of
+from exemplar_lab.data.synth.source import check_source, keys_of, length_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
 from exemplar_lab.translation import Batch
 
@@ -49,7 +50,7 @@ class Faces:
     truth: bool = True
 
     def __post_init__(self):
-        check_source(self.size, self.split, self.tier, "faces", SPLITS)
+        check_source(self.size, self.split, self.tier, "faces")
 
     @property
     def condition_channels(self) -> int:
@@ -57,15 +58,11 @@ class Faces:
 
     @property
     def length(self) -> int | None:
-        return None if self.split == "train" else 2000
+        return length_of(self.split)
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
-        if len(indices) and (indices.min() < 0 or (self.length is not None and indices.max() >= self.length)):
-            raise ValueError(
-                f"got indices {int(indices.min())} … {int(indices.max())}, expected 0 … {(self.length or 2**63) - 1}"
-            )
-        key = sample_keys(VERSION, self.split, indices.to(device))
+        key = keys_of(VERSION, self.split, indices, device)
         dials = dials_of(self.tier, "faces")
         scene, points = _portraits(key, dials, self.split == "ood", self.size)
         images, paints, view = render(scene)

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.seeds import SPLITS, fold, sample_keys
-from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
+from exemplar_lab.data.seeds import fold
+from exemplar_lab.data.synth.dials import Dials, dials_of
 from exemplar_lab.data.synth.lattice import seed_of
 from exemplar_lab.data.synth.paintings import wash as paint_wash
 from exemplar_lab.data.synth.paintings.strokes import Brush, Level, begin, bristles, directions, lay, smooth
 from exemplar_lab.data.synth.paintings.style import MEDIA, Style, draw_style, graded, table_of
+from exemplar_lab.data.synth.source import check_source, keys_of, length_of
 from exemplar_lab.data.synth.staging import drop_blocks, repeat_halves
 from exemplar_lab.translation import Batch, Source
 
@@ -53,7 +54,7 @@ class Paintings:
     medium: str | None = None
 
     def __post_init__(self):
-        check_source(self.size, self.split, self.tier, "paintings", SPLITS)
+        check_source(self.size, self.split, self.tier, "paintings")
         if self.content not in CONTENTS:
             raise ValueError(f"got content {self.content!r}, expected one of {', '.join(CONTENTS)}: choose one of these")
         draw_style(torch.zeros(1, dtype=torch.long), self.split, self.medium)
@@ -77,13 +78,13 @@ class Paintings:
 
     @property
     def length(self) -> int | None:
-        return None if self.split == "train" else 2000
+        return length_of(self.split)
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
         dials = dials_of(self.tier, "paintings")
         seen = self.motif.batch(indices, device)
-        key = sample_keys(VERSION, self.split, indices.to(device))
+        key = keys_of(VERSION, self.split, indices, device)
         style = draw_style(key, self.split, self.medium)
         both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
         twice = Style(*(column.repeat(2) for column in style))

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.pose import CHANNELS, pose_maps
-from exemplar_lab.data.seeds import SPLITS, choose, fold, sample_keys, uniform
-from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
+from exemplar_lab.data.seeds import choose, fold, uniform
+from exemplar_lab.data.synth.dials import Dials, dials_of
 from exemplar_lab.data.synth.lattice import seed_of
 from exemplar_lab.data.synth.people.anatomy import grow, keypoints
 from exemplar_lab.data.synth.people.body import PARTS, Bones, pack
@@ -22,6 +22,7 @@ from exemplar_lab.data.synth.people.studio import studio
 from exemplar_lab.data.synth.people.texture import look_of
 from exemplar_lab.data.synth.people.truth import parts_of, truth_of
 from exemplar_lab.data.synth.people.wardrobe import draw_identity, twins_alike, under_hat
+from exemplar_lab.data.synth.source import check_source, keys_of, length_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
 from exemplar_lab.translation import Batch
 
@@ -50,7 +51,7 @@ class People:
     truth: bool = True
 
     def __post_init__(self):
-        check_source(self.size, self.split, self.tier, "people", SPLITS)
+        check_source(self.size, self.split, self.tier, "people")
 
     @property
     def condition_channels(self) -> int:
@@ -58,15 +59,11 @@ class People:
 
     @property
     def length(self) -> int | None:
-        return None if self.split == "train" else 2000
+        return length_of(self.split)
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
-        if len(indices) and (indices.min() < 0 or (self.length is not None and indices.max() >= self.length)):
-            raise ValueError(
-                f"got indices {int(indices.min())} … {int(indices.max())}, expected 0 … {(self.length or 2**63) - 1}"
-            )
-        key = sample_keys(VERSION, self.split, indices.to(device))
+        key = keys_of(VERSION, self.split, indices, device)
         dials = dials_of(self.tier, "people")
         identity = fold(key, "identity")
         measures, wardrobe = draw_identity(identity, self.split == "ood", dials.distinct, dials.repetition)

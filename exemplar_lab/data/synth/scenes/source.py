@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.data.seeds import SPLITS, fold, sample_keys, uniform
-from exemplar_lab.data.synth.dials import Dials, check_source, dials_of
+from exemplar_lab.data.seeds import fold, sample_keys, uniform
+from exemplar_lab.data.synth.dials import Dials, dials_of
 from exemplar_lab.data.synth.scenes.canvas import Lamps, scenery
 from exemplar_lab.data.synth.scenes.cast import layers, look
 from exemplar_lab.data.synth.scenes.ground import classes_of_plain, settle
@@ -19,6 +19,7 @@ from exemplar_lab.data.synth.scenes.materials import CLASSES
 from exemplar_lab.data.synth.scenes.render import paint
 from exemplar_lab.data.synth.scenes.style import draw_style, light_of
 from exemplar_lab.data.synth.scenes.truth import classes_of, truth_of
+from exemplar_lab.data.synth.source import check_source, keys_of, length_of
 from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, repeat_halves
 from exemplar_lab.translation import Batch, concatenate
 
@@ -61,7 +62,7 @@ class Scenes:
     scheme: str = "view"
 
     def __post_init__(self):
-        check_source(self.size, self.split, self.tier, "scenes", SPLITS)
+        check_source(self.size, self.split, self.tier, "scenes")
         if self.scheme not in SCHEMES:
             raise ValueError(f"got scheme {self.scheme!r}, expected one of {', '.join(SCHEMES)}: choose one of these")
 
@@ -71,15 +72,11 @@ class Scenes:
 
     @property
     def length(self) -> int | None:
-        return None if self.split == "train" else 2000
+        return length_of(self.split)
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
-        if len(indices) and (indices.min() < 0 or (self.length is not None and indices.max() >= self.length)):
-            raise ValueError(
-                f"got indices {int(indices.min())} … {int(indices.max())}, expected 0 … {(self.length or 2**63) - 1}"
-            )
-        key = sample_keys(VERSION, self.split, indices.to(device))
+        key = keys_of(VERSION, self.split, indices, device)
         dials = dials_of(self.tier, "scenes")
         plan = _plan(key, self.split, dials, self.scheme)
         # Small portions stay in the cache; a sample does not notice.
