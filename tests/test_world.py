@@ -14,6 +14,9 @@ from exemplar_lab import benchmarks
 from exemplar_lab.cli import main
 from exemplar_lab.data.synth.dials import DIALS
 from exemplar_lab.data.synth.world import TASKS, at_levels
+from exemplar_lab.metrics.cells import oracle_match, truth_of_cells
+from exemplar_lab.metrics.matching import INDEX_FLOOR
+from exemplar_lab.metrics.points import end_point_error, predicted_points
 from exemplar_lab.translation import Batch, Truth
 from exemplar_lab.viz.transfer import class_trees, transfer_heatmaps
 from exemplar_lab.viz.world import contact_sheet, count_picture, dial_strip, part_picture, true_warp
@@ -140,3 +143,14 @@ def test_the_benchmark_counts_pairs(monkeypatch, capsys):
     monkeypatch.setattr(benchmarks, "world", lambda device: report)
     assert main(["benchmark", "world"]) == 0
     assert capsys.readouterr().out.count("pairs/s with truth") == len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_best_single_cell_errs_by_the_analytic_floor(task):
+    """Points of a true flow fall evenly into cells, so the nearest centre is 0.383 cells away, whatever the grid."""
+    batch = TASKS[task](128, "val", "easy").batch(torch.arange(12))
+    for grid in (16, 32):
+        cells = truth_of_cells(batch.truth, (grid, grid))
+        match = oracle_match(batch.truth, (grid, grid), (grid, grid), nearest=True)
+        error = end_point_error(predicted_points(match, (128, 128)), cells).nanmean() * grid / 128
+        assert error == pytest.approx(INDEX_FLOOR, abs=0.03)
