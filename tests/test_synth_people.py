@@ -149,9 +149,9 @@ def test_there_and_back_again(monkeypatch):
     at = torch.arange(128) + 0.5
     home = torch.stack([at[None].expand(128, -1), at[:, None].expand(-1, 128)])
     error = (sample_at(backward.flow, forward.flow) - home).norm(dim=1)[forward.visible & seen_again]
-    # Read bilinearly: exact but where a part ends and the neighbouring pixel belongs to another.
+    # Read bilinearly from a map that curves, and that jumps where a part ends.
     assert len(error) > 5000
-    assert error.nanmedian() < 1e-2
+    assert error.nanmedian() < 0.03
     assert (error.nan_to_num(9) < 0.5).float().mean() > 0.9
 
 
