@@ -31,6 +31,7 @@ def sweep_curves(
         if logarithmic:
             axis.set_xscale("log")
             axis.minorticks_off()
+            axis.set_xticks(knob, [f"{value:.2g}" for value in knob])
         if chosen is not None:
             axis.axvline(chosen, color=FAINT, lw=0.8, ls=":")
         axis.set(xlabel=xlabel, ylabel=ylabel)
