@@ -67,7 +67,8 @@ class Truth(_Tensors):
     flow: exemplar (x, y) in exemplar pixels; NaN where the target pixel has no counterpart at all (background).
     visible: the counterpart lies inside the exemplar and is not hidden there.
     count: exemplar pixels that one target pixel covers, visible · |det ∂flow|: 0.25 when the exemplar is half the size.
-    match_set: all equally right answers, the first being `flow` (identically textured left and right parts); NaN where none.
+    match_set: all equally right answers, the first being `flow`; the others are visible ones (left and right parts that look
+        alike, repeats of a pattern; of a balloon every other balloon, whatever its colours), NaN where none.
     albedo: colour before light. part: −1 is background; of a scene, the class. uv: position on the part, along and across it.
     keypoints: p points (x, y) in pixels: OpenPose's 18 of a body, the 68 landmarks of a face.
     style: the numbers that the look of a scene or a painting is drawn from; each task names its columns.

@@ -94,7 +94,8 @@ def test_sources_refuse_what_is_no_source(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_hears_its_dials(task):
-    """Every level of every dial gives another pair or another truth; two seeds, because a chance may pass one by."""
+    """Every level of every dial gives another pair or another truth, but for what three samples need not show: balloons that
+    stand outside the frame, patterns of bare chests, classes that a land lacks."""
     source = TASKS[task](16, "val", "easy")
     assert task_of(source) == task
     for name, dial in DIALS.items():
@@ -106,7 +107,8 @@ def test_every_task_hears_its_dials(task):
             assert structure_picture(source, batch).shape[0] == 3
             shown = (batch.condition.sum(), batch.target.sum(), batch.exemplar.sum(), batch.truth.visible.sum())
             seen.add(tuple(round(float(v), 3) for v in shown))
-        assert len(seen) >= min(len(dial.levels), 2), f"{task} does not hear {name}"
+        few = name in ("instances", "repetition", "unmatched") or (task, name) == ("scenes", "gap")  # labels are its parts
+        assert len(seen) >= (2 if few else len(dial.levels)), f"{task} does not hear {name}"
 
 
 def test_levels_in_words():

@@ -132,6 +132,39 @@ def test_flow_leads_to_the_same_surface_point(large, tier):
     assert error.median() < 2e-3
 
 
+def test_count_is_the_stretch_of_the_flow(large):
+    """|det ∂flow| by central differences between pixels, where all of a 3 × 3 neighbourhood shows one part and is seen."""
+    for truth in (batch.truth for batch in large.values()):
+        dx, dy = (truth.flow.roll(-1, axis) - truth.flow.roll(1, axis) for axis in (3, 2))
+        stretch = (dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]).abs() / 4
+        part = torch.where(truth.visible, truth.target_part, -1).float()[:, None]
+        highest, lowest = (torch.nn.functional.max_pool2d(sign * part, 3, 1, 1)[:, 0] * sign for sign in (1, -1))
+        inner = (highest == lowest) & (part[:, 0] >= 0)
+        ratio = stretch[inner] / truth.count[inner]
+        assert ratio.median() == pytest.approx(1, abs=0.01)
+        assert ((ratio - 1).abs() < 0.15).float().mean() > 0.93
+
+
+def test_visible_is_what_the_exemplar_shows_there(large):
+    """The four exemplar pixels round the true point all show the surface point, or all show another part."""
+    for batch in large.values():
+        truth, size = batch.truth, batch.target.shape[-1]
+        corner = (truth.flow.nan_to_num() - 0.5).floor().long()
+        inside = (truth.target_part >= 0) & ((corner >= 0) & (corner < size - 1)).all(1)
+        x, y = corner.clamp(0, size - 2).unbind(1)
+        sample = torch.arange(len(x))[:, None, None]
+        alike, akin = [], []
+        for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            part, uv = truth.exemplar_part[sample, y + down, x + right], truth.exemplar_uv[sample, :, y + down, x + right]
+            near = (uv - truth.target_uv.movedim(1, -1)).nan_to_num(9).abs().amax(-1) < 0.25
+            akin.append(part == truth.target_part)
+            alike.append(akin[-1] & near)
+        shown, foreign = inside & torch.stack(alike).all(0), inside & ~torch.stack(akin).any(0)
+        assert shown.sum() > 1000 and foreign.sum() > 100
+        assert truth.visible[shown].float().mean() > 0.985
+        assert truth.visible[foreign].float().mean() < 0.02
+
+
 def test_there_and_back_again(monkeypatch):
     """Forward and backward flow are each other's inverse where both images show the point; the pair is swapped at its bones."""
     people, pairs = People(128, "val", replace(TIERS["medium"], occlusion=(0.0, 0.0))), torch.arange(6)

@@ -107,6 +107,33 @@ def test_the_panel_changes_the_task(task):
     assert "got" not in panel.children[1].value
 
 
+def test_other_dials_stay_set_while_one_is_turned(tmp_path):
+    plain, dark = ([*extra, "--out", str(tmp_path / f"{len(extra)}.png")] for extra in ([], ["--set", "light=4"]))
+    for arguments in (plain, dark):
+        assert main(["world", "people", "--dial", "back", "--n", "1", "--size", "32", *arguments]) == 0
+    pictures = [np.asarray(Image.open(arguments[-1]).convert("L"), dtype=float) for arguments in (plain, dark)]
+    assert np.abs(pictures[0][-200:] - pictures[1][-200:]).max() > 20
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_indices_give_no_pairs(task):
+    for truth in (True, False):
+        batch = TASKS[task](16, "val", truth=truth).batch(torch.arange(0))
+        assert len(batch) == 0 and batch.condition.shape[2:] == (16, 16) and (batch.truth is None) != truth
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("task", TASKS)
+def test_a_gpu_makes_the_same_pairs(task):
+    """On a CPU samples are the same bit by bit; a GPU may fuse a product and a sum, so 1e-3 is asked of nearly all pixels."""
+    source = TASKS[task](64, "val")
+    here, there = source.batch(torch.arange(8)), source.batch(torch.arange(8), "cuda").to("cpu")
+    for ours, theirs in ((here.target, there.target), (here.exemplar, there.exemplar), (here.condition, there.condition)):
+        assert ((ours - theirs).abs() < 1e-3).float().mean() > 0.999
+    assert (here.truth.visible == there.truth.visible).float().mean() > 0.999
+
+
 @pytest.mark.parametrize("extra", [[], ["--dial", "zoom"], ["--set", "zoom=2", "--set", "gap=edges", "--split", "ood"]])
 def test_world_draws_a_sheet_and_says_how(extra, tmp_path, capsys):
     out = tmp_path / "new" / "sheet.png"

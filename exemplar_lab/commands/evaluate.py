@@ -57,7 +57,6 @@ def _evaluate_checkpoint(given: argparse.Namespace) -> None:
 def _evaluate_suites(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
-    from exemplar_lab.data.synth.suites import suite, suite_names
     from exemplar_lab.training.loop import make_fabric
     from exemplar_lab.training.suite_report import (
         evaluate_suite,
@@ -72,15 +71,24 @@ def _evaluate_suites(given: argparse.Namespace) -> None:
             "got --ship with a suite, expected one or the other: a checkpoint is shipped with its validation numbers"
         )
     device = make_fabric(given.device).device
-    names = suite_names(given.task) if given.suite == "all" else (given.suite,)
-    suite(names[0], given.task, given.size or 64, given.tier, given.pairs)  # what is misspelt is refused before models are read
+    if given.size is not None and given.size % 2:
+        raise ValueError(f"got --size {given.size}, expected an even number: cells of the match are two pixels wide")
+    if given.task or not given.checkpoint:  # what is misspelt is refused before models are read
+        _suites(given, given.task or "people", given.size or 64)
     contestants = load_contestants(given.checkpoint, device)
-    size = given.size or (contestants[0].size if contestants else 64)
-    suites = [suite(name, given.task, size, given.tier, given.pairs) for name in names]
+    task = given.task or next((one.task for one in contestants if one.task), "people")
+    suites = _suites(given, task, given.size or (contestants[0].size if contestants else 64))
     reports = [evaluate_suite(one, contestants, device, lambda it, name: tqdm(it, desc=name, leave=False)) for one in suites]
     _print_or_write(given, {"suites": reports}, "\n\n".join(map(report_text, reports)))
     if given.csv:
         write_whole(given.csv, report_csv(reports))
+
+
+def _suites(given: argparse.Namespace, task: str, size: int) -> list:
+    from exemplar_lab.data.synth.suites import suite, suite_names
+
+    names = suite_names(task) if given.suite == "all" else (given.suite,)
+    return [suite(name, task, size, given.tier, given.pairs) for name in names]
 
 
 def _print_or_write(given: argparse.Namespace, numbers: dict, text: str) -> None:
@@ -101,7 +109,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run, a checkpoint folder, or the name of a checkpoint that comes with the package; with --suite any number",
     )
     parser.add_argument("--suite", help="a dial (zoom, occlusion, light, …), a tier (easy, medium, hard), ood, or all")
-    parser.add_argument("--task", default="people", help="the task of the suite (default: people)")
+    parser.add_argument("--task", help="the task of the suite (default: that of the checkpoint, or people)")
     parser.add_argument("--size", type=int, help="side of the suite's images (default: that of the checkpoint, or 64)")
     parser.add_argument("--tier", default="medium", help="where the other dials of the suite stand (default: medium)")
     parser.add_argument("--pairs", type=int, default=256)

@@ -25,22 +25,24 @@ def world(given: argparse.Namespace) -> None:
     if given.task not in TASKS:
         raise ValueError(f"got the task {given.task!r}, expected one of {', '.join(TASKS)}")
     if not 1 <= given.n <= 64:
-        raise ValueError(f"got --n {given.n}, expected 1 … 64 pairs: more do not fit on a page")
+        raise ValueError(f"got --n {given.n}, expected 1 … 64 pairs: what fits on a page")
     if given.out.suffix != ".png":
         raise ValueError(f"got --out {given.out}, expected a name that ends in .png")
     indices = torch.randperm(2000, generator=torch.Generator().manual_seed(given.seed))[: given.n]
     words = f"{given.task}, {given.tier}, {given.split}, seed {given.seed}"
+    for name in [*dict(given.set), *([given.dial] if given.dial else [])]:
+        check_heard(given.task, name)
+    dials = replace(TIERS[given.tier], **dict(given.set))
+    settings = "".join(f", {name} {value}" for name, value in given.set)
     if given.dial:
-        check_heard(given.task, given.dial)
-        levels = at_levels(given.task, given.dial, indices, given.size, given.tier, given.split)
+        levels = at_levels(given.task, given.dial, indices, given.size, dials, given.split)
         structures = {name: structure_picture(*level) for name, level in levels.items()}
-        figure = dial_strip({name: batch for name, (_, batch) in levels.items()}, structures, f"{given.dial}: {words}")
+        figure = dial_strip(
+            {name: batch for name, (_, batch) in levels.items()}, structures, f"{given.dial}: {words}{settings}"
+        )
     else:
-        for name, _ in given.set:
-            check_heard(given.task, name)
-        source = TASKS[given.task](given.size, given.split, replace(TIERS[given.tier], **dict(given.set)))
+        source = TASKS[given.task](given.size, given.split, dials)
         batch = source.batch(indices)
-        settings = "".join(f", {name} {value}" for name, value in given.set)
         figure = contact_sheet(batch, structure_picture(source, batch), title=words + settings)
     print(save_figure(figure, given.out.parent or Path(), given.out.stem, **_made_how(given, indices.tolist())))
 

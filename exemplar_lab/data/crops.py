@@ -32,7 +32,7 @@ def disjoint_crops(canvas: Batch, seeds: Int[Tensor, " b"], size: int, flip: flo
     """Two crops of size × size from the target of each canvas that share no pixel: side by side, one above the other, or
     corner to corner, as far apart as chance has it ([MSCA], Appendix F, first 20 epochs).
 
-    canvas: at least 2 · size wide and high; its exemplars are not looked at. flip: chance that a canvas is mirrored first.
+    canvas: square, at least 2 · size wide; its exemplars are not looked at. flip: chance that a canvas is mirrored first.
     Between the crops there is no match: flow is NaN, nothing visible. The whole matches itself, pixel by pixel. Part, albedo,
     uv, key points and style are kept where the canvas knows them.
     """
@@ -112,6 +112,10 @@ def _self(canvas: Batch, size: int) -> Batch:
     height, width = canvas.target.shape[-2:]
     if height != width:
         raise ValueError(f"got a canvas of {width} × {height}, expected a square one: crop it first")
+    if width // gcd(width, size) > 16:  # areas are averaged exactly, on the finest grid that holds both
+        raise ValueError(
+            f"got a canvas of {width} for pictures of {size}, expected a round ratio such as {2 * size}: resize it"
+        )
     zero = torch.zeros(len(canvas), dtype=torch.long, device=canvas.target.device)
     return _pair(canvas, (zero, zero), (zero, zero), width, size, related=True)
 

@@ -19,7 +19,8 @@ class CellTruth:
 
     points: the s equally right answers (x, y) in exemplar pixels, the true flow first; NaN where there is none.
     visible: the cell has a counterpart that can be seen; metrics count these cells only.
-    no_match: not one pixel of the cell has a visible counterpart. Cells between the two are counted nowhere.
+    no_match: not one pixel of the cell has a visible counterpart, nor another right answer (the twin of a hidden cheek). Cells
+        between the two are counted nowhere.
     count: exemplar pixels that one target pixel of the cell covers; 0 outside `visible`.
     box: longer side of the box round all objects of the exemplar, in pixels; of the image, where nothing is background.
     image_size: of target and exemplar, in pixels.
@@ -62,7 +63,9 @@ def truth_of_cells(truth: Truth, query_size: tuple[int, int]) -> CellTruth:
 
     visible = share >= 0.5 - 1e-6
     count = torch.ones_like(share) if truth.count is None else mean((truth.count * of_winner)[:, None])[:, 0] / share
-    return CellTruth(points, visible, share == 0, count.nan_to_num() * visible, _object_box(truth).to(points), (height, width))
+    answered = truth.visible | answers[:, 1:].isfinite().all(2).any(1)  # all answers but the flow are visible ones
+    no_match = mean(answered[:, None].to(truth.flow.dtype))[:, 0] == 0
+    return CellTruth(points, visible, no_match, count.nan_to_num() * visible, _object_box(truth).to(points), (height, width))
 
 
 def _object_box(truth: Truth) -> Int[Tensor, " b"]:

@@ -77,6 +77,6 @@ def oracle_scores(
 def _cells(batch: Batch, query_size: tuple[int, int]) -> CellTruth:
     if batch.truth is None:
         raise ValueError(
-            "got a batch without truth, expected one from a made world: use Source `People`, or a photo with its warp"
+            "got a batch without truth, expected one that knows its flow: use a source of the procedural world, or photographs"
         )
     return truth_of_cells(batch.truth, query_size)

@@ -37,7 +37,7 @@ def point_error(points: Float[Tensor, "b 2 hq wq"], cells: CellTruth) -> Float[T
 
 
 def set_error(points: Float[Tensor, "b 2 hq wq"], cells: CellTruth) -> Float[Tensor, "b hq wq"]:
-    """Distance to the nearest of the equally right answers (either of two sleeves with the same texture), in pixels."""
+    """Distance to the nearest of the equally right answers (either of two alike sleeves, any of the balloons), in pixels."""
     return (points[:, None] - cells.points).norm(dim=2).nan_to_num(nan=math.inf).amin(1)
 
 

@@ -14,6 +14,7 @@ import torch
 import exemplar_lab
 from exemplar_lab.data.synth.dials import DIALS
 from exemplar_lab.data.synth.suites import TRANSFER, Suite
+from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.metrics.tables import table
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.evaluation import REFERENCES, SEED, Answer, PerImage, Rows, score, sum_up, translate
@@ -33,6 +34,8 @@ class Contestant(NamedTuple):
     answer: Answer
     channels: int | None = None
     size: int | None = None
+    task: str | None = None
+    """The task of the world that it was trained on, if any."""
 
     def fits(self, source: Source) -> bool:
         return self.channels in (None, source.condition_channels) and self.size in (None, source.size)
@@ -48,7 +51,8 @@ def load_contestants(checkpoints: list[str], device: torch.device | str = "cpu")
         answer = translate(checkpoint.build().to(device), exemplar_condition=recipe["warm_up_steps"] is None)
         config = checkpoint.about["config"]
         name = name if names.count(name) == 1 and name not in REFERENCES else str(where)
-        contestants.append(Contestant(name, answer, config["condition_channels"], config["size"]))
+        task = next((task for task, kind in TASKS.items() if kind.__name__ == recipe["validation"]["kind"]), None)
+        contestants.append(Contestant(name, answer, config["condition_channels"], config["size"], task))
     return contestants
 
 
@@ -104,9 +108,13 @@ def report_text(report: dict[str, Any]) -> str:
     groups = [(level["name"], level["rows"]) for level in report["levels"]]
     groups += [("overall", report["overall"])] if len(groups) > 1 else []
     width = max(len(name) for name, _ in groups)
-    return f"{headline}\n" + table(
-        {f"{n.ljust(width)}  {row}": numbers for n, rows in groups for row, numbers in rows.items()}, SHOWN
-    )
+    text = table({f"{n.ljust(width)}  {row}": numbers for n, rows in groups for row, numbers in rows.items()}, SHOWN)
+    everyone = dict.fromkeys(row for _, rows in groups for row in rows)
+    silent = {row: [name for name, rows in groups[: len(report["levels"])] if row not in rows] for row in everyone}
+    notes = [
+        f"{row} was not asked at {', '.join(names)}: trained for other conditions" for row, names in silent.items() if names
+    ]
+    return "\n".join([headline, text, *notes])
 
 
 def report_csv(reports: list[dict[str, Any]]) -> str:

@@ -110,7 +110,9 @@ def frame(axis: Axes) -> None:
 
 
 def headline(figure: Figure, title: str) -> None:
-    figure.suptitle(title, x=0.006, ha="left", fontsize=10.5, fontweight="bold")
+    """A title at the left, smaller where the figure is too narrow for it."""
+    room = 72 * figure.get_size_inches()[0] / (0.66 * max(len(title), 1))  # a bold letter is about 0.66 of its size wide
+    figure.suptitle(title, x=0.006, ha="left", fontsize=min(10.5, room), fontweight="bold")
 
 
 def show_image(axis: Axes, image: Float[Tensor, "c h w"] | np.ndarray, title: str | None = None) -> None:

@@ -21,7 +21,8 @@ class Dials:
     extras: chance that the exemplar wears a hat or carries a bag that the target does not.
     back: chance that the exemplar shows the back.
     repetition: how often the pattern of the clothes repeats around and along the chest; 0 as the wardrobe draws it.
-    instances: how many things of one kind target and exemplar show, each of another colour; (0, 0) as the layout draws it.
+    instances: how many things of one kind target and exemplar hold, each of another colour; (0, 0) as the layout draws it. They
+        stand anew at each level, and where the exemplar is zoomed or turned some may leave its frame.
     distinct: chance that left and right differ; None as drawn.
     entropy: 0 flat colours, 1 every point has a colour of its own; None as drawn.
     gap: what the condition shows. "structure": pose, landmarks or labels, the papers' own; "parts": a map of all parts;

@@ -120,6 +120,12 @@ def drop_blocks(condition: Float[Tensor, "b cc h w"], key: Int[Tensor, " b"], sh
     return condition * kept[:, None]
 
 
+def drop_points(points: Float[Tensor, "n p 2"], key: Int[Tensor, " n"], share: float) -> Float[Tensor, "n p 2"]:
+    """The key points, NaN for `share` of them, each picture its own."""
+    lost = uniform(key, "dropout", (points.shape[1],)).argsort(dim=1).argsort(dim=1) < round(share * points.shape[1])
+    return points.masked_fill(lost[..., None], torch.nan)
+
+
 def condition_of(
     gap: str,
     structure: Float[Tensor, "b cs h w"],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, TIERS
 from exemplar_lab.data.synth.scenes.materials import true_transfer_matrix
+from exemplar_lab.data.synth.source import length_of
 from exemplar_lab.data.synth.world import TASKS, level_name
 from exemplar_lab.translation import Source
 
@@ -91,6 +92,12 @@ def suite(dial: str, task: str = "people", size: int = 64, tier: str = "medium",
         raise ValueError(f"got {pairs} pairs for {len(values)} levels of {dial}, expected at least one pair of each")
     share, rest = divmod(pairs, len(values))
     split = "ood" if dial == "ood" else "test"
+    if share + (rest > 0) > length_of(split):
+        most = length_of(split) * len(values)
+        raise ValueError(
+            f"got {pairs} pairs for {len(values)} levels of {dial}, expected at most {most}: the split {split} has "
+            f"{length_of(split)} samples"
+        )
     levels = tuple(
         Level(value, TASKS[task](size, split, setting), share + (number < rest))
         for number, (value, setting) in enumerate(zip(values, settings, strict=True))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.pose import pose_rgb
-from exemplar_lab.data.synth.dials import DIALS, TIERS, dials_of
+from exemplar_lab.data.synth.dials import DIALS, Dials, dials_of
 from exemplar_lab.data.synth.faces import Faces
 from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
@@ -52,7 +52,7 @@ def at_levels(
     dial: str,
     indices: Int[Tensor, " b"],
     size: int = 64,
-    tier: str = "easy",
+    tier: str | Dials = "easy",
     split: str = "val",
     device: torch.device | str = "cpu",
 ) -> dict[str, tuple[Source, Batch]]:
@@ -61,9 +61,8 @@ def at_levels(
     Raises ValueError for an unknown task or dial, and for a dial that the task does not listen to.
     """
     check_heard(task, dial)
-    sources = {
-        level_name(level): TASKS[task](size, split, replace(TIERS[tier], **{dial: level})) for level in DIALS[dial].levels
-    }
+    rest = dials_of(tier, task)
+    sources = {level_name(level): TASKS[task](size, split, replace(rest, **{dial: level})) for level in DIALS[dial].levels}
     return {name: (source, source.batch(indices.to(device), device)) for name, source in sources.items()}
 
 

@@ -22,7 +22,7 @@ from exemplar_lab.data.synth.faces.quads import doubtful, useful
 from exemplar_lab.data.synth.faces.render import Light, Scene, View, render
 from exemplar_lab.data.synth.faces.truth import truth_of
 from exemplar_lab.data.synth.source import check_source, keys_of, length_of
-from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
+from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, drop_points, occlude, repeat_halves
 from exemplar_lab.translation import Batch
 
 VERSION = 1
@@ -81,14 +81,8 @@ def _conditions(key: Tensor, dials: Dials, images: Tensor, view: View, points: T
     both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
     if dials.gap == "structure":
         edges = drop_blocks(backdrop_edges(images, view.part), both, dials.dropout)
-        return condition(_dropped(points, both, dials.dropout), edges)
+        return condition(drop_points(points, both, dials.dropout), edges)
     return drop_blocks(condition_of(dials.gap, images[:, :0], images, view.part, len(PARTS)), both, dials.dropout)
-
-
-def _dropped(points: Float[Tensor, "n 68 2"], key: Tensor, share: float) -> Float[Tensor, "n 68 2"]:
-    """The landmarks, NaN for `share` of them, each portrait its own."""
-    lost = uniform(key, "dropout", (points.shape[1],)).argsort(dim=1).argsort(dim=1) < round(share * points.shape[1])
-    return points.masked_fill(lost[..., None], torch.nan)
 
 
 def _portraits(key: Tensor, dials: Dials, ood: bool, size: int) -> tuple[Scene, Float[Tensor, "n 68 2"]]:

@@ -39,10 +39,11 @@ class Paintings:
     condition is the photograph of the target (the dial gap: its parts or its edges), exemplar_condition that of the exemplar;
     both paintings are of one style. A painter covers what he sees and moves nothing, so that the truth of the content (flow,
     visible, count …) is that of its paintings; albedo stays the colour before light and paint. target_style holds the columns
-    `paint_style.STYLE_COLUMNS`.
+    `style.STYLE_COLUMNS`.
 
-    size, split, tier, truth: as for the other tasks; the dials zoom, yaw, articulation and entropy are the content's. content:
-    what is painted, one of CONTENTS. medium: one of `paint_style.MEDIA`, or None, which draws one. Raises ValueError for
+    size, split, tier, truth: as for the other tasks; the dials that the content listens to are the content's, but that nothing
+    stands in front of it; with `halves` the left strip of the painting repeats. content:
+    what is painted, one of CONTENTS. medium: one of `style.MEDIA`, or None, which draws one. Raises ValueError for
     anything else.
     """
 
@@ -82,6 +83,8 @@ class Paintings:
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
+        if not len(indices):
+            return self.batch(indices.new_zeros(1), device)[:0]
         dials = dials_of(self.tier, "paintings")
         seen = self.motif.batch(indices, device)
         key = keys_of(VERSION, self.split, indices, device)
@@ -103,7 +106,7 @@ class Paintings:
 def paint(
     image: Float[Tensor, "b 3 h w"], key: Int[Tensor, " b"], medium: str | None = None, split: str = "train"
 ) -> Float[Tensor, "b 3 h w"]:
-    """Any square images as paintings, one style per key; medium None draws that too (see `paint_style.MEDIA`)."""
+    """Any square images as paintings, one style per key; medium None draws that too (see `style.MEDIA`)."""
     return paint_in(image, draw_style(key, split, medium), key)
 
 

@@ -119,11 +119,6 @@ def part_of(key: Shaped[Tensor, "*n"]) -> Int[Tensor, "*n"]:
     return (key.view(torch.int32) & _NOBODY).long() - (key == 0).long()
 
 
-def depth_of(key: Shaped[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """The depth that a key tells, to 4e-6; meaningless where nothing is seen."""
-    return (key - 1.5) * 4
-
-
 def wins(key: Shaped[Tensor, "m k"], best: Shaped[Tensor, "m k"]) -> Float[Tensor, "m k"]:
     """1 where the key is the best one of its point, else 0."""
     return ((key - best.clamp_min(0.5)) * 1e30 + 1).clamp(0, 1)

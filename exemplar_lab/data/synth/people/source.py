@@ -23,7 +23,7 @@ from exemplar_lab.data.synth.people.texture import look_of
 from exemplar_lab.data.synth.people.truth import parts_of, truth_of
 from exemplar_lab.data.synth.people.wardrobe import draw_identity, twins_alike, under_hat
 from exemplar_lab.data.synth.source import check_source, keys_of, length_of
-from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, occlude, repeat_halves
+from exemplar_lab.data.synth.staging import condition_channels, condition_of, drop_blocks, drop_points, occlude, repeat_halves
 from exemplar_lab.translation import Batch
 
 VERSION = 2
@@ -63,6 +63,8 @@ class People:
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """The pairs `indices`, on `device`. Raises ValueError for an index below 0 or not below `length`."""
+        if not len(indices):
+            return self.batch(indices.new_zeros(1), device)[:0]
         key = keys_of(VERSION, self.split, indices, device)
         dials = dials_of(self.tier, "people")
         identity = fold(key, "identity")
@@ -88,15 +90,9 @@ class People:
         """The structures of targets and then exemplars, less what the dial dropout takes."""
         both = torch.cat([fold(key, "target"), fold(key, "exemplar")])
         if dials.gap == "structure":
-            return pose_maps(_dropped(points, both, dials.dropout), self.size)
+            return pose_maps(drop_points(points, both, dials.dropout), self.size)
         part = parts_of(surfaces) if dials.gap == "parts" else torch.full_like(images[:, 0], -1).long()
         return drop_blocks(condition_of(dials.gap, images[:, :0], images, part, len(PARTS)), both, dials.dropout)
-
-
-def _dropped(points: Float[Tensor, "n 18 2"], key: Tensor, share: float) -> Float[Tensor, "n 18 2"]:
-    """The key points, NaN for `share` of them, each figure its own."""
-    lost = uniform(key, "dropout", (points.shape[1],)).argsort(dim=1).argsort(dim=1) < round(share * points.shape[1])
-    return points.masked_fill(lost[..., None], torch.nan)
 
 
 def _figures(key: Tensor, dials: Dials, measures: dict[str, Tensor]) -> tuple[Bones, Float[Tensor, " n"]]:

@@ -117,18 +117,15 @@ def true_distance() -> Float[Tensor, "12 12"]:
     return (colour + 0.15 * (texture[:, None] - texture[None]).pow(2).mean(-1)).sqrt()
 
 
-def true_transfer_matrix(present: Float[Tensor, " 12"] | None = None) -> Float[Tensor, "12 12"]:
+def true_transfer_matrix() -> Float[Tensor, "12 12"]:
     """What a class of the target (row) should take from each class of the exemplar (columns), rows summing to 1.
 
-    exp(−d² / 2s²) of the distance of their materials. present: 1 for the classes that the exemplar shows; the others give
-    nothing. Fig. 10 of [MSCA] has the exemplar's classes down and the target's across; rows of the target are what every record
-    of a match holds here.
+    exp(−d² / 2s²) of the distance of their materials. Fig. 10 of [MSCA] has the exemplar's classes down and the target's
+    across; rows of the target are what every record of a match holds here.
     """
     distance = true_distance()
     weight = (-0.5 * (distance / _SPREAD) ** 2).exp()
-    if present is not None:
-        weight = weight * present
-    return weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
+    return weight / weight.sum(1, keepdim=True)
 
 
 def true_dendrogram() -> numpy.ndarray:
