@@ -156,7 +156,7 @@ def test_visible_is_what_the_exemplar_shows_there(large):
         alike, akin = [], []
         for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
             part, uv = truth.exemplar_part[sample, y + down, x + right], truth.exemplar_uv[sample, :, y + down, x + right]
-            near = (uv - truth.target_uv.movedim(1, -1)).nan_to_num(9).abs().amax(-1) < 0.25
+            near = (uv - truth.target_uv.movedim(1, -1)).nan_to_num(9).abs().amax(-1) < 0.06
             akin.append(part == truth.target_part)
             alike.append(akin[-1] & near)
         shown, foreign = inside & torch.stack(alike).all(0), inside & ~torch.stack(akin).any(0)
