@@ -136,6 +136,8 @@ def test_crops_that_do_not_fit_are_refused():
     seeds = torch.arange(2)
     with pytest.raises(ValueError, match="at least 20 × 20"):
         disjoint_crops(_canvas(2, 16), seeds, 10)
+    with pytest.raises(ValueError, match="got a canvas of 129 for pictures of 64, expected a round ratio"):
+        disjoint_crops(_canvas(1, 129), torch.arange(1), 64)
     with pytest.raises(ValueError, match="patches of 20"):
         crops_with_global(_canvas(2, 16), seeds, 20, 10)
 

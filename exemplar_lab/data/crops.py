@@ -112,9 +112,9 @@ def _self(canvas: Batch, size: int) -> Batch:
     height, width = canvas.target.shape[-2:]
     if height != width:
         raise ValueError(f"got a canvas of {width} × {height}, expected a square one: crop it first")
-    if width // gcd(width, size) > 16:  # areas are averaged exactly, on the finest grid that holds both
+    if width * size // gcd(width, size) > 4096:  # areas are averaged exactly, on the finest grid that holds both
         raise ValueError(
-            f"got a canvas of {width} for pictures of {size}, expected a round ratio such as {2 * size}: resize it"
+            f"got a canvas of {width} for pictures of {size}, expected a round ratio, for example {2 * size}: resize it first"
         )
     zero = torch.zeros(len(canvas), dtype=torch.long, device=canvas.target.device)
     return _pair(canvas, (zero, zero), (zero, zero), width, size, related=True)
