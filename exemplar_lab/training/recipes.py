@@ -113,8 +113,8 @@ def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") 
 
     exemplar-lab train cocosnet --data people
 
-    cpu, as measured: 400 steps in about 190 s on two cores. 256 validation pairs: PCK@0.1 0.725 ± 0.028 (copy 0.453, random
-    0.032), PCK@0.05 0.487, warp L1 0.505 × that of copying (oracle 0.441), image L1 0.032, SSIM 0.804. gpu and paper: never
+    cpu, as measured: 400 steps in about 190 s on two cores. 256 validation pairs: PCK@0.1 0.729 ± 0.028 (copy 0.453, random
+    0.032), PCK@0.05 0.489, warp L1 0.503 × that of copying (oracle 0.441), image L1 0.032, SSIM 0.801. gpu and paper: never
     run.
     """
     people = People(size=_model(profile).size, tier=IN_THE_OPEN, truth=False)
@@ -163,7 +163,7 @@ def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", 
 
     The exemplar's adaptor sees the exemplar's own edges, and the softmax is warmer than the paper's 0.01: with neither, PCK@0.1
     was 0.09 after 200 steps, below copying. cpu, as measured on two cores: 400 steps in 169 s; 256 pairs from photographs held
-    out: PCK@0.1 0.481 ± 0.014 (copy 0.366, random 0.030), warp L1 0.692 × that of copying (oracle 0.108). gpu and paper: never
+    out: PCK@0.1 0.468 ± 0.014 (copy 0.366, random 0.030), warp L1 0.720 × that of copying (oracle 0.108). gpu and paper: never
     run.
     """
     source = Photographs(size=_model(profile).size, folder=folder)
