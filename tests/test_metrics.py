@@ -275,3 +275,12 @@ def test_summary_and_table():
     assert summarise([{"epe": values.repeat(3)}])["epe"]["half_width"] < 0.7 * alone["half_width"]
     many = summarise([{"epe": torch.randn(400, generator=torch.Generator().manual_seed(0))}])
     assert many["epe"]["half_width"] == pytest.approx(1.96 / 20, rel=0.15)
+
+
+def test_a_hidden_point_with_a_visible_twin_is_no_lack_of_a_match():
+    """Left cell: the flow is hidden and there is no other answer. Right cell: its twin can be seen, so it counts nowhere."""
+    flow, hidden = torch.ones(1, 2, 2, 4), torch.zeros(1, 2, 4, dtype=torch.bool)
+    twin = torch.full((1, 2, 2, 4), torch.nan)
+    twin[..., 2:] = 1.5
+    cells = truth_of_cells(Truth(flow, hidden, match_set=torch.stack([flow, twin], dim=1)), (1, 2))
+    assert cells.no_match.tolist() == [[[True, False]]] and not cells.visible.any()

@@ -245,3 +245,23 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_whole(path, "new")
     assert path.read_text() == "old"
+
+
+def test_a_suite_asks_for_no_more_than_there_is():
+    with pytest.raises(ValueError, match="got 99999 pairs for 8 levels of zoom, expected at most 16000"):
+        suite("zoom", pairs=99999)
+    assert suite("zoom", pairs=16000).levels[0].pairs == 2000
+
+
+def test_an_odd_size_is_refused_before_anything_is_measured(capsys):
+    assert main(["evaluate", "--suite", "zoom", "--size", "33"]) == 2
+    assert "got --size 33, expected an even number" in capsys.readouterr().err
+
+
+def test_who_is_not_asked_is_told(capsys):
+    """A checkpoint brings its task along, and what it was not trained for is said under the table."""
+    arguments = ["--pairs", "3", "--device", "cpu"]
+    assert main(["evaluate", "cocosnet-scenes-cpu", "--suite", "gap", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "3 test pairs of scenes" in out
+    assert out.strip().endswith("cocosnet-scenes-cpu was not asked at edges: trained for other conditions")

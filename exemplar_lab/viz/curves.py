@@ -25,6 +25,7 @@ def sweep_curves(
     figure = Figure(figsize=(min(9.0, 3.0 * len(panels)), 2.7 if title else 2.4))
     if title:
         headline(figure, title)
+    several = []
     for axis, (ylabel, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for number, (name, values) in enumerate(lines.items()):
             axis.plot(knob, values, "o-", ms=3.5, color=COLOURS[number % len(COLOURS)], label=name)
@@ -37,6 +38,15 @@ def sweep_curves(
         axis.set(xlabel=xlabel, ylabel=ylabel)
         axis.grid(axis="y")
         if len(lines) > 1:
+            several.append(axis)
+    names = [axis.get_legend_handles_labels()[1] for axis in several]
+    longest = max(names, key=len, default=[])
+    if len(several) > 1 and all(labels == longest[: len(labels)] for labels in names):
+        # The same methods in all panels are named once, where the names hide no line.
+        handles = several[names.index(longest)].get_legend_handles_labels()[0]
+        figure.legend(handles, longest, loc="outside lower center", ncols=len(longest))
+    else:
+        for axis in several:
             axis.legend()
     return figure
 
