@@ -42,6 +42,17 @@ def sparse_attention(
     return score, torch.softmax(shown, dim=-1)
 
 
+def dense_attention(
+    query: Float[Tensor, "b q c"], key: Float[Tensor, "b k c"], tau: float = 100.0
+) -> tuple[Float[Tensor, "b q k"], Float[Tensor, "b q k"]]:
+    """Eq. (2) of [DynaST]: A = softmax(τ α(F̄_tgt) β(F̄_ref)ᵀ) over all positions, for the coarsest scale; (score, weight).
+
+    Released code: 1/√640 in place of τ here, and 100 at the finer scales.
+    """
+    score = query @ key.transpose(1, 2) * tau
+    return score, torch.softmax(score, dim=-1)
+
+
 class _GatherDot(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, index: Tensor) -> Tensor:

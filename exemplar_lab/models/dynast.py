@@ -1,0 +1,119 @@
+"""DynaST: a correspondence followed from coarse to fine, a few candidates per position, pruned by a learnt decision."""
+
+from dataclasses import asdict, dataclass
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from exemplar_lab.nn.dynast import Decoder, DynaSTBlock, Links, MatchNorm, PatchEmbedding, PositionMaps
+from exemplar_lab.ops.candidates import inner_scale, inter_scale, kept_candidates, top_candidates
+from exemplar_lab.translation import Translation
+
+
+@dataclass(frozen=True)
+class DynaSTConfig:
+    """Widths and choices; the defaults are the paper's.
+
+    size: side of the images. condition_channels: of S_tgt and S_ref.
+    widths: channels of each scale, coarse to fine; each scale is twice as fine as the one before, the last has the side `size`.
+    blocks: per scale. top_k: candidates that a row hands on. patches: channels of each patch embedding.
+    tau: τ, the factor of the scores. norm: see `DynaSTBlock`.
+    pruning, inner_scale: False takes it away (Table 1); without the latter a block that would ask its neighbours looks once more
+        at the candidates of the block before it.
+    finest_match: side of the finest scale that matches, the finer ones see the structure alone (Table 1); None: all match.
+    once: count equal candidates once. released_mask: warp with the *pruned* links, as the released code does.
+    Raises ValueError for settings that make no network.
+    """
+
+    size: int = 256
+    condition_channels: int = 3
+    widths: tuple[int, ...] = (512, 256, 128, 64)
+    blocks: int = 2
+    top_k: int = 4
+    patches: int = 64
+    style_hidden: int = 64
+    tau: float = 100.0
+    norm: MatchNorm = "channel"
+    pruning: bool = True
+    inner_scale: bool = True
+    finest_match: int | None = None
+    once: bool = False
+    released_mask: bool = False
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of the scales, coarse to fine."""
+        return tuple(self.size >> step for step in reversed(range(len(self.widths))))
+
+    @property
+    def matching_scales(self) -> int:
+        return len(self.sides) if self.finest_match is None else self.sides.index(self.finest_match) + 1
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class DynaST(nn.Module):
+    """The whole of the paper's Fig. 2. Built from `DynaSTConfig`; see `forward`."""
+
+    def __init__(self, config: DynaSTConfig):
+        super().__init__()
+        self.config = config
+        positions = tuple(width // 4 for width in config.widths)
+        self.target_embedding = PatchEmbedding(config.condition_channels, config.widths, config.patches)
+        self.reference_embedding = PatchEmbedding(config.condition_channels + 3, config.widths, config.patches)
+        matching = config.matching_scales
+        self.positions = PositionMaps((config.sides[0],) * 2, positions[:matching])
+        self.scales = nn.ModuleList(
+            nn.ModuleList(
+                DynaSTBlock(
+                    width,
+                    position,
+                    max(8, width // 4),
+                    config.condition_channels,
+                    config.style_hidden,
+                    config.tau,
+                    config.norm,
+                    config.pruning,
+                    config.once,
+                )
+                for _ in range(config.blocks)
+            )
+            for width, position in list(zip(config.widths, positions, strict=True))[:matching]
+        )
+        self.decoder = Decoder(config.widths)
+
+    def forward(self, condition, exemplar, exemplar_condition=None, *, record: bool = True) -> Translation:
+        reference_input = torch.cat([exemplar_condition * 2 - 1, exemplar * 2 - 1], dim=1)
+        target = self.target_embedding(condition * 2 - 1)
+        reference = self.reference_embedding(reference_input)
+        positions = self.positions(tuple(target[0].shape[-2:]))
+        features, warps, matches, links = [], [], [], None
+        for scale, blocks in enumerate(self.scales):
+            x = target[scale]
+            small = F.interpolate(exemplar, x.shape[-2:], mode="area") * 2 - 1
+            for number, block in enumerate(blocks):
+                index = self._candidates(links, first=number == 0)
+                x, links = block(x, reference[scale], (positions[scale],) * 2, condition, index)
+                warps.append((links.warp(small, self.config.released_mask) + 1) / 2)
+                if record:
+                    matches.append(links.pruned())
+            features.append(x)
+        image = self.decoder(features + target[len(features) :])
+        return Translation(image, tuple(warps), tuple(matches))
+
+    def _candidates(self, links: Links | None, first: bool) -> Tensor | None:
+        """For the block that comes after the one with these links."""
+        if links is None or (links.index is None and not first):
+            return None
+        weight = links.weight.detach()
+        if links.index is None:
+            best = top_candidates(weight, self.config.top_k)
+        elif first or self.config.inner_scale:
+            best = kept_candidates(weight, links.index, self.config.top_k, self.config.once)
+        else:
+            return links.index
+        return (inter_scale if first else inner_scale)(best, links.query_size, links.key_size)
