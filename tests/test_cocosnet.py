@@ -9,6 +9,7 @@ from torch import nn
 
 from exemplar_lab.correspondence import DenseMatch
 from exemplar_lab.models.cocosnet import CoCosNet, CoCosNetConfig
+from exemplar_lab.models.config import config_from_dict
 
 SMALL = CoCosNetConfig(
     size=32,
@@ -136,14 +137,14 @@ def test_saved_and_loaded_is_equal(tmp_path):
     model.generator.code.mul_(2)  # a checkpoint brings its own constant code
     torch.save(model.eval().state_dict(), tmp_path / "model.pt")
     torch.manual_seed(7)
-    other = CoCosNet(CoCosNetConfig.from_dict(json.loads(json.dumps(model.config.to_dict())))).eval()
+    other = CoCosNet(config_from_dict(CoCosNetConfig, json.loads(json.dumps(model.config.to_dict())))).eval()
     other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     assert torch.equal(other(*inputs()).image, model(*inputs()).image)
 
 
 @pytest.mark.parametrize("config", [CoCosNetConfig(), SMALL, replace(SMALL, nonlocal_after=None)])
 def test_config_survives_json(config):
-    again = CoCosNetConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    again = config_from_dict(CoCosNetConfig, json.loads(json.dumps(config.to_dict())))
     assert again == config and hash(again) == hash(config)
 
 
@@ -166,7 +167,7 @@ def test_config_refuses_what_makes_no_network(unchecked, changes, message):
 
 def test_config_refuses_settings_it_does_not_know():
     with pytest.raises(ValueError, match="got the settings depth, width, expected only those of CoCosNetConfig"):
-        CoCosNetConfig.from_dict({**SMALL.to_dict(), "width": 3, "depth": 4})
+        config_from_dict(CoCosNetConfig, {**SMALL.to_dict(), "width": 3, "depth": 4})
     assert {field.name for field in fields(CoCosNetConfig)} == set(SMALL.to_dict())
 
 

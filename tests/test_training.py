@@ -112,7 +112,7 @@ def test_an_interrupt_inside_a_step_saves_nothing_of_it(uninterrupted, tmp_path,
     steps = train(tiny(), tmp_path)
     assert [next(steps).number for _ in range(3)] == [1, 2, 3]
     with monkeypatch.context() as patch:
-        patch.setattr(state, "hinge_discriminator", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(state, "discriminator_loss", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             next(steps)
     assert last_checkpoint(tmp_path).name == "step-00000002"

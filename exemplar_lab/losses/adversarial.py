@@ -1,8 +1,9 @@
-"""The hinge objectives of discriminator and generator."""
+"""The objectives of discriminator and generator: with a hinge [CoCosNet], or as the logarithm of a probability [DynaST]."""
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,3 +23,21 @@ def hinge_discriminator(real_logits: Sequence[Tensor], fake_logits: Sequence[Ten
 def hinge_generator(fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
     """Second line of the same equation: −E[D(x̂_B)], the mean over a scale, then over the scales."""
     return -torch.stack([fake.mean() for fake in fake_logits]).mean()
+
+
+def log_discriminator(real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """What Dis maximises in the third term of Eq. (10), its sign turned: −log Dis(S, I) − log(1 − Dis(S, Î)).
+
+    One tensor of logits per scale; Dis is their sigmoid. The mean over a scale, then over the scales.
+    Released code: the hinge.
+    """
+    terms = [F.softplus(-real).mean() + F.softplus(fake).mean() for real, fake in zip(real_logits, fake_logits, strict=True)]
+    return torch.stack(terms).mean()
+
+
+def log_generator(fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """What the generator minimises of the same term, as printed: log(1 − Dis(S, Î)), which is at most 0.
+
+    Its slope vanishes where Dis is sure of itself; λ_adv = 10 in the paper. Released code: the hinge's −Dis(S, Î).
+    """
+    return -torch.stack([F.softplus(fake).mean() for fake in fake_logits]).mean()

@@ -3,6 +3,8 @@
 Images and maps finer than the grid of the match are averaged down to it first.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -44,6 +46,20 @@ def warp_matching(
     """
     difference = (warp - _at_size_of(warp, target)).abs().flatten(1).mean(1)
     return batch_mean(difference, paired)
+
+
+def cascade_matching(
+    warps: Sequence[Float[Tensor, "b c _ _"]],
+    target: Float[Tensor, "b c h w"],
+    paired: Float[Tensor, " b"] | Bool[Tensor, " b"] | None = None,
+) -> Float[Tensor, ""]:
+    """Eq. (14) of [DynaST]: L_m = Σ_i Σ_j ‖Î_warp,j^i − I'_tgt‖²: every block of every scale shall warp right.
+
+    warps: one per block, at the resolution of its scale; ' averages the target down to it. ‖·‖² is the mean over channels and
+    positions. λ_m = 100. Released code: L1, weight 1000, and divided by the batch of each GPU once more.
+    """
+    per_block = [(warp - _at_size_of(warp, target)).square().flatten(1).mean(1) for warp in warps]
+    return batch_mean(sum(per_block), paired)
 
 
 def mask_alignment(

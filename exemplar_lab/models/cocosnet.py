@@ -1,6 +1,6 @@
 """CoCosNet: a dense correspondence between a structure and an exemplar, and an image made from the warped exemplar."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import lcm, prod
 from typing import get_args
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from exemplar_lab.models.config import check_settings
 from exemplar_lab.nn.blocks import NonLocal, conv, upsample
 from exemplar_lab.nn.domain import DomainAdaptor, shared_block
 from exemplar_lab.nn.spade import Normalisation, SpadeResidualBlock
@@ -62,20 +63,21 @@ class CoCosNetConfig:
     def __post_init__(self):
         step = lcm(prod(stride for _, stride in self.adaptor_convolutions), 2 ** sum(up for _, up in self.generator_blocks))
         blocks = len(self.generator_blocks)
-        for holds, got, expected in (
-            (self.size > 0 and self.size % step == 0, f"size {self.size}", f"a multiple of {step}"),
-            (self.patch > 0 and self.patch % 2 == 1, f"patch {self.patch}", "an odd number"),
-            (self.temperature > 0, f"temperature {self.temperature}", "a number above 0"),
-            (self.centring in get_args(Centring), f"centring {self.centring!r}", f"one of {', '.join(get_args(Centring))}"),
-            (self.norm in get_args(Normalisation), f"norm {self.norm!r}", f"one of {', '.join(get_args(Normalisation))}"),
+        check_settings(
+            "CoCosNetConfig",
             (
-                self.nonlocal_after is None or 0 < self.nonlocal_after < blocks,
-                f"nonlocal_after {self.nonlocal_after}",
-                f"None or a number from 1 to {blocks - 1}, so that a block comes before and after it",
+                (self.size > 0 and self.size % step == 0, f"size {self.size}", f"a multiple of {step}"),
+                (self.patch > 0 and self.patch % 2 == 1, f"patch {self.patch}", "an odd number"),
+                (self.temperature > 0, f"temperature {self.temperature}", "a number above 0"),
+                (self.centring in get_args(Centring), f"centring {self.centring!r}", f"one of {', '.join(get_args(Centring))}"),
+                (self.norm in get_args(Normalisation), f"norm {self.norm!r}", f"one of {', '.join(get_args(Normalisation))}"),
+                (
+                    self.nonlocal_after is None or 0 < self.nonlocal_after < blocks,
+                    f"nonlocal_after {self.nonlocal_after}",
+                    f"None or a number from 1 to {blocks - 1}, so that a block comes before and after it",
+                ),
             ),
-        ):
-            if not holds:
-                raise ValueError(f"got {got}, expected {expected}: change it in the CoCosNetConfig")
+        )
 
     @property
     def match_size(self) -> tuple[int, int]:
@@ -90,20 +92,6 @@ class CoCosNetConfig:
 
     def to_dict(self) -> dict:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "CoCosNetConfig":
-        """From JSON, where tuples have become lists; ValueError for a setting that does not exist."""
-        if unknown := values.keys() - {field.name for field in fields(cls)}:
-            raise ValueError(
-                f"got the settings {', '.join(sorted(unknown))}, expected only those of CoCosNetConfig: "
-                "take them out, or use the version of exemplar_lab that wrote them"
-            )
-
-        def freeze(value):
-            return tuple(map(freeze, value)) if isinstance(value, list) else value
-
-        return cls(**{name: freeze(value) for name, value in values.items()})
 
 
 class CoCosNet(nn.Module):

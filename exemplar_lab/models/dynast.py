@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from exemplar_lab.models.config import check_settings
 from exemplar_lab.nn.dynast import Decoder, DynaSTBlock, Links, MatchNorm, PatchEmbedding, PositionMaps
 from exemplar_lab.ops.candidates import inner_scale, inter_scale, kept_candidates, top_candidates
 from exemplar_lab.translation import Translation
@@ -42,6 +43,29 @@ class DynaSTConfig:
     finest_match: int | None = None
     once: bool = False
     released_mask: bool = False
+
+    def __post_init__(self):
+        step = 2 ** (len(self.widths) - 1)
+        check_settings(
+            "DynaSTConfig",
+            (
+                (len(self.widths) > 0 and min(self.widths) >= 8, f"widths {self.widths}", "one per scale, each at least 8"),
+                (self.size > 0 and self.size % step == 0, f"size {self.size}", f"a multiple of {step}"),
+                (self.blocks > 0, f"blocks {self.blocks}", "at least 1"),
+                (
+                    0 < self.top_k <= self.sides[0] ** 2,
+                    f"top_k {self.top_k}",
+                    f"1 … {self.sides[0] ** 2}, the positions of the coarsest scale",
+                ),
+                (self.tau > 0, f"tau {self.tau}", "a number above 0"),
+                (self.norm in get_args(MatchNorm), f"norm {self.norm!r}", f"one of {', '.join(get_args(MatchNorm))}"),
+                (
+                    self.finest_match is None or self.finest_match in self.sides,
+                    f"finest_match {self.finest_match}",
+                    f"None or one of {', '.join(map(str, self.sides))}, the sides of the scales",
+                ),
+            ),
+        )
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -86,10 +110,26 @@ class DynaST(nn.Module):
         )
         self.decoder = Decoder(config.widths)
 
-    def forward(self, condition, exemplar, exemplar_condition=None, *, record: bool = True) -> Translation:
-        reference_input = torch.cat([exemplar_condition * 2 - 1, exemplar * 2 - 1], dim=1)
+    def forward(
+        self,
+        condition: Float[Tensor, "b cc h w"],
+        exemplar: Float[Tensor, "b 3 h w"],
+        exemplar_condition: Float[Tensor, "b cc h w"] | None = None,
+        *,
+        record: bool = True,
+    ) -> Translation:
+        """The image that has the structure of `condition` and the look of `exemplar`.
+
+        condition, exemplar, exemplar_condition: S_tgt, I_ref and S_ref in [0, 1], all of one size: that of the config, or another
+            multiple of the coarsest patch, for which the learnt positions are resized.
+        record: True gives one match per block, coarse to fine: a `DenseMatch` each at the coarsest scale, then `SparseMatch`es;
+            their weights are Ã (Eq. 7), and what a row lost was filled by SPADE (Eq. 8).
+        Returned warps: one per block, by the weights of Eq. (12); a row that kept no link is mid grey.
+        Raises ValueError when sizes or channels do not fit.
+        """
+        self._check(condition, exemplar, exemplar_condition)
         target = self.target_embedding(condition * 2 - 1)
-        reference = self.reference_embedding(reference_input)
+        reference = self.reference_embedding(torch.cat([exemplar_condition, exemplar], dim=1) * 2 - 1)
         positions = self.positions(tuple(target[0].shape[-2:]))
         features, warps, matches, links = [], [], [], None
         for scale, blocks in enumerate(self.scales):
@@ -104,6 +144,26 @@ class DynaST(nn.Module):
             features.append(x)
         image = self.decoder(features + target[len(features) :])
         return Translation(image, tuple(warps), tuple(matches))
+
+    def _check(self, condition: Tensor, exemplar: Tensor, exemplar_condition: Tensor | None) -> None:
+        if exemplar_condition is None:
+            raise ValueError("got no exemplar_condition, expected the structure of the exemplar: DynaST reads it beside the image")
+        step = 2 ** (len(self.config.widths) - 1)
+        height, width = condition.shape[-2:]
+        if height % step or width % step:
+            raise ValueError(f"got condition of {height} × {width}, expected multiples of {step}: resize or crop it")
+        channels = self.config.condition_channels
+        for name, tensor, count in (
+            ("condition", condition, channels),
+            ("exemplar", exemplar, 3),
+            ("exemplar_condition", exemplar_condition, channels),
+        ):
+            expected = (len(condition), count, height, width)
+            if tuple(tensor.shape) != expected:
+                raise ValueError(
+                    f"got {name} of shape {tuple(tensor.shape)}, expected {expected}: resize or repeat it, "
+                    "or load a checkpoint trained for this kind of condition"
+                )
 
     def _candidates(self, links: Links | None, first: bool) -> Tensor | None:
         """For the block that comes after the one with these links."""

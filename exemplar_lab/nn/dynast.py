@@ -125,9 +125,7 @@ class DynaSTBlock(nn.Module):
         self.omega, self.phi = (_decision_mlp(width, decision), _decision_mlp(width, decision)) if pruning else (None, None)
         self.eta = nn.Conv2d(width, width, 1)
         self.restore = SpadeNorm(width, condition_channels, hidden, "position")
-        self.refine = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        self.refine = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(
         self,
@@ -199,6 +197,7 @@ def _conv_block(inputs: int, outputs: int) -> list[nn.Module]:
 def _decision_mlp(width: int, decision: int) -> nn.Module:
     """Ω or Φ. Its bias makes P > 0 everywhere at first: links are kept until there is a reason to cut them."""
     last = nn.Conv2d(width, decision, 1)
+    nn.init.normal_(last.weight, std=0.1 * width**-0.5)
     nn.init.constant_(last.bias, decision**-0.5)
     return nn.Sequential(nn.Conv2d(width, width, 1), nn.LeakyReLU(0.2), last)
 

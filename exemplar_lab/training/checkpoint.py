@@ -22,13 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import exemplar_lab
-from exemplar_lab.models.cocosnet import CoCosNet, CoCosNetConfig
+from exemplar_lab.models import MODELS
+from exemplar_lab.models.config import config_from_dict
 
 FORMAT = "exemplar-lab-1"
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Checkpoints that come with the package, weights in half precision."""
-
-MODELS = {"cocosnet": (CoCosNet, CoCosNetConfig)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Checkpoint:
     def build(self) -> nn.Module:
         """The model with these weights, in evaluation mode; weights stored in half precision come back as float32."""
         model_class, config_class = MODELS[self.about["model"]]
-        model = model_class(config_class.from_dict(self.about["config"]))
+        model = model_class(config_from_dict(config_class, self.about["config"]))
         try:
             model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in self.model.items()})
         except RuntimeError as error:

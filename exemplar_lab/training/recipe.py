@@ -9,7 +9,7 @@ from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
-from exemplar_lab.models.cocosnet import CoCosNetConfig
+from exemplar_lab.models import ModelConfig
 from exemplar_lab.translation import Source
 
 SOURCES = {"Photographs": Photographs} | {kind.__name__: kind for kind in TASKS.values()}
@@ -19,7 +19,7 @@ SOURCES = {"Photographs": Photographs} | {kind.__name__: kind for kind in TASKS.
 class Recipe:
     """What to train, on what, with which weights and for how long.
 
-    weights: ψ of CoCosNet Eq. (14) by term. features: the network that perceptual terms look through; feature_weights: λ of
+    weights: ψ of CoCosNet Eq. (14), or λ of DynaST Eq. (15), by term. features: the network that perceptual terms look through; feature_weights: λ of
         Eq. (8) by its layers.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
@@ -29,7 +29,7 @@ class Recipe:
     """
 
     name: str
-    model: CoCosNetConfig
+    model: ModelConfig
     source: Source
     validation: Source
     weights: Mapping[str, float]

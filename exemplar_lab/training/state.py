@@ -10,9 +10,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from exemplar_lab.losses.adversarial import hinge_discriminator
 from exemplar_lab.losses.total import total_loss
-from exemplar_lab.models.cocosnet import CoCosNet
+from exemplar_lab.models import MODELS, name_of
+from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.nn.discriminator import PatchDiscriminator
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.checkpoint import (
@@ -23,7 +23,7 @@ from exemplar_lab.training.checkpoint import (
     unflatten_optimiser,
     write_checkpoint,
 )
-from exemplar_lab.training.objective import cocosnet_terms
+from exemplar_lab.training.objective import cocosnet_terms, discriminator_channels, discriminator_loss, dynast_terms
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.translation import Batch, Translation
 
@@ -36,7 +36,7 @@ class TrainingState:
     """Networks, optimisers and noise of one run."""
 
     def __init__(self, recipe: Recipe, fabric: Fabric):
-        if recipe.model.norm == "batch" and fabric.world_size > 1:
+        if getattr(recipe.model, "norm", None) == "batch" and fabric.world_size > 1:
             raise ValueError(
                 f"got batch normalisation in {fabric.world_size} processes, whose statistics would differ from those of one: "
                 "train this variant in one process"
@@ -45,10 +45,9 @@ class TrainingState:
         self.whole = True
         """False while a step is under way: what is then in memory belongs to no step and must not be saved."""
         with _seeded(recipe.seed):
-            self.model = fabric.to_device(CoCosNet(recipe.model))
-            self.discriminator = fabric.to_device(
-                PatchDiscriminator(3, recipe.discriminator_width, recipe.discriminator_layers, recipe.discriminator_scales)
-            )
+            self.model = fabric.to_device(MODELS[name_of(recipe.model)][0](recipe.model))
+            sizes = (recipe.discriminator_width, recipe.discriminator_layers, recipe.discriminator_scales)
+            self.discriminator = fabric.to_device(PatchDiscriminator(discriminator_channels(recipe.model), *sizes))
         self.noise = torch.Generator().manual_seed(recipe.seed)
         self.features = features(recipe.features).to(fabric.device)
         learning_rate, discriminator_learning_rate = recipe.learning_rates(0)
@@ -79,25 +78,16 @@ class TrainingState:
             for group in optimiser.param_groups:
                 group["lr"] = rate
         weights = dict(self.recipe.weights)
-        exemplar_mask, target_mask = batch.exemplar_condition, batch.condition
-        warm_up = self.recipe.warm_up_steps
-        if self.recipe.model.exemplar_sees_condition and warm_up is not None and number > warm_up:
-            weights["mask"] = 0.0
-            exemplar_mask, target_mask = self._noise_like(exemplar_mask), self._noise_like(target_mask)
-        translation = self.wrapped(batch.condition, batch.exemplar, exemplar_mask, record=False)
         self.discriminator.requires_grad_(False)
-        terms = cocosnet_terms(
-            self.model, self.discriminator, self.features, batch, translation, weights, self.recipe.feature_weights, target_mask
-        )
+        translate = self._cocosnet if isinstance(self.recipe.model, CoCosNetConfig) else self._dynast
+        translation, terms = translate(batch, number, weights)
         self.discriminator.requires_grad_(True)
         values = self._finite(terms, number, saved_in)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total_loss(terms, weights))
         self.optimiser.step()
         if self.adversarial:
-            real_and_made = torch.cat([batch.exemplar, translation.image.detach()])
-            logits = [logit.chunk(2) for logit in self.d_wrapped(real_and_made)]
-            loss = hinge_discriminator([real for real, _ in logits], [made for _, made in logits])
+            loss = discriminator_loss(self.recipe.model, self.d_wrapped, batch, translation.image.detach())
             values |= self._finite({"discriminator": loss}, number, saved_in)
             self.d_optimiser.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
@@ -105,6 +95,21 @@ class TrainingState:
         self.whole = True
         made = Translation(translation.image.detach(), tuple(warp.detach() for warp in translation.warps))
         return values, made
+
+    def _cocosnet(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
+        exemplar_mask, target_mask = batch.exemplar_condition, batch.condition
+        warm_up = self.recipe.warm_up_steps
+        if self.recipe.model.exemplar_sees_condition and warm_up is not None and number > warm_up:
+            weights["mask"] = 0.0
+            exemplar_mask, target_mask = self._noise_like(exemplar_mask), self._noise_like(target_mask)
+        translation = self.wrapped(batch.condition, batch.exemplar, exemplar_mask, record=False)
+        bare = (self.model, self.discriminator, self.features)
+        return translation, cocosnet_terms(*bare, batch, translation, weights, self.recipe.feature_weights, target_mask)
+
+    def _dynast(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
+        translation = self.wrapped(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
+        bare = (self.discriminator, self.features)
+        return translation, dynast_terms(*bare, batch, translation, weights, self.recipe.feature_weights)
 
     def leave_processes(self) -> None:
         """Tear down in an order that cannot hang.
@@ -146,7 +151,7 @@ class TrainingState:
             optimiser, groups = flatten_optimiser("optimiser", self.optimiser.state_dict())
             training = {**optimiser, "noise": self.noise.get_state()}
             about = {
-                "model": "cocosnet",
+                "model": name_of(self.recipe.model),
                 "config": self.recipe.model.to_dict(),
                 "recipe": self.recipe.describe(),
                 "features": self.features.name,
