@@ -17,7 +17,7 @@ from exemplar_lab.training.checkpoint import (
     ship_checkpoint,
     write_checkpoint,
 )
-from exemplar_lab.training.recipes import cocosnet_people
+from exemplar_lab.training.recipes.cocosnet import cocosnet_people
 
 RECIPE = cocosnet_people("smoke")
 

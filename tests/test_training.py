@@ -19,7 +19,7 @@ from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
 from exemplar_lab.training.loop import local_indices, sample_indices, train
 from exemplar_lab.training.recipe import make_source
-from exemplar_lab.training.recipes import cocosnet_people
+from exemplar_lab.training.recipes.cocosnet import cocosnet_people
 from exemplar_lab.training.state import DivergedError
 
 WORKER = Path(__file__).parent / "train_worker.py"

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from exemplar_lab.training.loop import make_fabric, train
-from exemplar_lab.training.recipes import cocosnet_people
+from exemplar_lab.training.recipes.cocosnet import cocosnet_people
 
 if __name__ == "__main__":
     recipe = replace(cocosnet_people("smoke"), steps=6, batch_size=4, save_every=1 if "WORLD_SIZE" in os.environ else 2)

@@ -22,8 +22,8 @@ class DynaSTConfig:
     widths: channels of each scale, coarse to fine; each scale is twice as fine as the one before, the last has the side `size`.
     blocks: per scale. top_k: candidates that a row hands on. patches: channels of each patch embedding.
     tau: τ, the factor of the scores. norm: see `DynaSTBlock`.
-    pruning, inner_scale: False takes it away (Table 1); without the latter a block that would ask its neighbours looks once more
-        at the candidates of the block before it.
+    pruning, inner_scale: False takes it away (Table 1); without the latter a block that would ask its neighbours looks once
+        more at the candidates of the block before it.
     finest_match: side of the finest scale that matches, the finer ones see the structure alone (Table 1); None: all match.
     once: count equal candidates once. released_mask: warp with the *pruned* links, as the released code does.
     Raises ValueError for settings that make no network.
@@ -122,8 +122,8 @@ class DynaST(nn.Module):
 
         condition, exemplar, exemplar_condition: S_tgt, I_ref and S_ref in [0, 1], all of one size: that of the config, or another
             multiple of the coarsest patch, for which the learnt positions are resized.
-        record: True gives one match per block, coarse to fine: a `DenseMatch` each at the coarsest scale, then `SparseMatch`es;
-            their weights are Ã (Eq. 7), and what a row lost was filled by SPADE (Eq. 8).
+        record: True gives one match per block, coarse to fine: a `DenseMatch` each at the coarsest scale, then
+            `SparseMatch`es; their weights are Ã (Eq. 7), and what a row lost was filled by SPADE (Eq. 8).
         Returned warps: one per block, by the weights of Eq. (12); a row that kept no link is mid grey.
         Raises ValueError when sizes or channels do not fit.
         """
@@ -147,7 +147,7 @@ class DynaST(nn.Module):
 
     def _check(self, condition: Tensor, exemplar: Tensor, exemplar_condition: Tensor | None) -> None:
         if exemplar_condition is None:
-            raise ValueError("got no exemplar_condition, expected the structure of the exemplar: DynaST reads it beside the image")
+            raise ValueError("got no exemplar_condition, expected the exemplar's structure: DynaST reads it beside the image")
         step = 2 ** (len(self.config.widths) - 1)
         height, width = condition.shape[-2:]
         if height % step or width % step:

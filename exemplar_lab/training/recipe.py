@@ -19,8 +19,8 @@ SOURCES = {"Photographs": Photographs} | {kind.__name__: kind for kind in TASKS.
 class Recipe:
     """What to train, on what, with which weights and for how long.
 
-    weights: ψ of CoCosNet Eq. (14), or λ of DynaST Eq. (15), by term. features: the network that perceptual terms look through; feature_weights: λ of
-        Eq. (8) by its layers.
+    weights: ψ of CoCosNet Eq. (14), or λ of DynaST Eq. (10), (11), (15), by term. features: the network that perceptual terms
+        look through; feature_weights: λ of Eq. (8) of the one and Eq. (10) of the other, by its layers.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.

@@ -1,18 +1,16 @@
-"""The recipes of the package: each docstring says the command, how long it takes and what comes out, as measured."""
+"""Recipes of CoCosNet: each docstring says the command, how long it takes and what comes out, as measured."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from exemplar_lab.data.photos import Photographs
-from exemplar_lab.data.synth.dials import TIERS
 from exemplar_lab.data.synth.faces import Faces
 from exemplar_lab.data.synth.paintings import Paintings
 from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
-from exemplar_lab.data.synth.world import TASKS
-from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
+from exemplar_lab.training.recipes.common import FIXED_FEATURE_WEIGHTS, IN_THE_OPEN, one_of, run_name, with_truth
 from exemplar_lab.translation import Source
 
 COCOSNET = {
@@ -58,12 +56,9 @@ _WEIGHTS = {"feat": 2.0, "perc": 0.1, "context": 0.01, "adv": 0.02, "domain": 3.
 """ψ of Eq. (14); the paper prints none. With the small fixed features these keep the image terms from blurring the match;
 "warp", from the released code, weighs most, as it does there (100 on DeepFashion)."""
 
-_FIXED_FEATURE_WEIGHTS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_2": 1.0, "relu4_2": 0.5, "relu5_2": 0.5}
-"""λ of Eq. (8) for the fixed features, whose deep layers mean little: with VGG's λ the images came out as coloured noise."""
-
 _SMALL_RUN = {
     "batch_size": 8,
-    "feature_weights": _FIXED_FEATURE_WEIGHTS,
+    "feature_weights": FIXED_FEATURE_WEIGHTS,
     "learning_rate": 2e-3,
     "discriminator_learning_rate": 5e-4,
     "discriminator_width": 32,
@@ -77,35 +72,6 @@ _RUN = {
     "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 300_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.5},
 }
-
-
-IN_THE_OPEN = replace(TIERS["medium"], occlusion=(0.0, 0.0))
-"""The medium tier with nothing in front of anybody. With its occluders, which hide up to 0.3 of the exemplar, the cpu profile
-learnt half as much in the same 400 steps: PCK@0.1 of 0.52 with occluders and 0.54 without, where it reaches 0.74 when trained
-in the open (and 0.45 with occluders, which it has then never seen)."""
-
-
-def make_recipe(
-    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str = "fixed"
-) -> Recipe:
-    """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
-
-    data: a task of the procedural world (people, faces, scenes, paintings), "photos", or a folder of photographs. features:
-        "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
-
-    Raises ValueError for anything unknown.
-    """
-    if model != "cocosnet":
-        raise ValueError(f"got the model {model!r}, expected cocosnet")
-    if data in _COCOSNET:
-        recipe = _COCOSNET[data](profile, seed, variant)
-    elif Path(data).is_dir():
-        recipe = cocosnet_photos(profile, seed, variant, folder=data)
-    else:
-        raise ValueError(f"got the data {data!r}, expected {', '.join(_COCOSNET)}, or an existing folder of photographs")
-    if features == "fixed":
-        return recipe
-    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(FEATURE_WEIGHTS))
 
 
 def cocosnet_people(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
@@ -178,14 +144,11 @@ def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", 
 
 
 def _model(profile: str) -> CoCosNetConfig:
-    if profile not in COCOSNET:
-        raise ValueError(f"got the profile {profile!r}, expected one of {', '.join(COCOSNET)}")
-    return COCOSNET[profile]
+    return COCOSNET[one_of(COCOSNET, "profile", profile)]
 
 
 def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, pseudo: float) -> Recipe:
-    if variant not in VARIANTS:
-        raise ValueError(f"got the variant {variant!r}, expected one of {', '.join(VARIANTS)}")
+    one_of(VARIANTS, "variant", variant)
     model = replace(_model(profile), condition_channels=source.condition_channels)
     weights = dict(_WEIGHTS)
     match variant:
@@ -197,11 +160,9 @@ def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, 
             model = replace(model, norm="batch")
         case "spatial-centring":
             model = replace(model, centring="space")
-    made = {"truth": True} if isinstance(source, tuple(TASKS.values())) else {}  # photographs always know their flow
-    validation = replace(source, split="val", **made)
-    name = f"cocosnet-{data}-{profile}" + (f"-{variant}" if variant != "full" else "")
+    validation = with_truth(replace(source, split="val"))
     return Recipe(
-        name=name + (f"-seed{seed}" if seed else ""),
+        name=run_name("cocosnet", data, profile, variant, seed),
         model=model,
         source=source,
         validation=validation,
@@ -212,7 +173,7 @@ def _cocosnet(data: str, source: Source, profile: str, seed: int, variant: str, 
     )
 
 
-_COCOSNET = {
+COCOSNET_DATA = {
     "people": cocosnet_people,
     "faces": cocosnet_faces,
     "scenes": cocosnet_scenes,

@@ -1,0 +1,35 @@
+"""The recipes of the package, one file per model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
+from exemplar_lab.training.recipe import Recipe
+from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
+from exemplar_lab.training.recipes.common import one_of
+from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
+
+_OF_MODEL = {"cocosnet": (COCOSNET_DATA, cocosnet_photos), "dynast": (DYNAST_DATA, dynast_photos)}
+"""Model -> what `--data` names, and the recipe for a folder of photographs."""
+
+
+def make_recipe(
+    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str = "fixed"
+) -> Recipe:
+    """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
+
+    data: a task of the procedural world (people, faces, scenes, paintings), "photos", or a folder of photographs. features:
+        "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
+
+    Raises ValueError for anything unknown.
+    """
+    recipes, of_folder = _OF_MODEL[one_of(_OF_MODEL, "model", model)]
+    if data in recipes:
+        recipe = recipes[data](profile, seed, variant)
+    elif Path(data).is_dir():
+        recipe = of_folder(profile, seed, variant, folder=data)
+    else:
+        raise ValueError(f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs")
+    if features == "fixed":
+        return recipe
+    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(FEATURE_WEIGHTS))
