@@ -13,6 +13,7 @@ from exemplar_lab.commands.benchmark import benchmark, benchmark_arguments
 from exemplar_lab.commands.evaluate import evaluate, evaluate_arguments
 from exemplar_lab.commands.notebooks import run, run_arguments
 from exemplar_lab.commands.papers import equation, equation_arguments, papers
+from exemplar_lab.commands.sweep import sweep, sweep_arguments
 from exemplar_lab.commands.train import demo, train, train_arguments
 from exemplar_lab.commands.world import world, world_arguments
 from exemplar_lab.notebook import NotebookFailedError
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "world": Command(world, world_arguments),
     "benchmark": Command(benchmark, benchmark_arguments),
     "run": Command(run, run_arguments),
+    "sweep": Command(sweep, sweep_arguments),
     "equation": Command(equation, equation_arguments),
     "papers": Command(papers, lambda parser: None),
 }

@@ -1,17 +1,27 @@
 """The parameters of notebooks, refused before they do harm: papermill itself only logs a misspelt name and takes any type.
 
 `check_parameters` stands in the second cell of a notebook and `run_notebook` in front of papermill; both know the same rules.
+What goes in is checked here; what comes out, for others to read, is a `report`.
 """
 
 import ast
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
 
 Kind = object
 """What a parameter may be: a type, a value, or a tuple of these. int; ("smoke", "cpu", "gpu"); (int, None)."""
+
+REPORT = "application/vnd.exemplar-lab.report+json"
+"""The kind of output under which the .ipynb keeps a report."""
+
+_KNOWN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "tuple": tuple, "None": None}
 
 _OF_IPYTHON = {"In", "Out"}
 _CHECKED = "_exemplar_lab_parameters_checked"
@@ -19,6 +29,59 @@ _CHECKED = "_exemplar_lab_parameters_checked"
 
 class NotebookFailedError(RuntimeError):
     """A cell raised; the message names the cell, the error, and where the executed part lies."""
+
+
+class Declared(NamedTuple):
+    """What a notebook says of one of its parameters."""
+
+    kind: Kind
+    default: object
+    """The value in the cell tagged `parameters`; its source text where it is no literal."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a notebook found: a table when a cell shows it, and JSON in the .ipynb under the name REPORT."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+    numbers: dict[str, object] = field(default_factory=dict)
+    """What holds for every row, or alone when there are no rows."""
+
+    def __repr__(self) -> str:
+        lines = [{**row, **self.numbers} for row in self.rows or [{}]]
+        columns = list(dict.fromkeys(name for line in lines for name in line))
+        cells = [columns] + [[_in_short(line.get(name)) for name in columns] for line in lines]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(map(str.rjust, line, widths)) for line in cells)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        pairs = {"rows": [list(row.items()) for row in self.rows], "numbers": list(self.numbers.items())}
+        return {"text/plain": repr(self), REPORT: pairs}  # pairs, because nbformat sorts the names of a dict
+
+
+def report(rows: Sequence[Mapping[str, object]] = (), /, **numbers: object) -> Report:
+    """What a notebook wants a sweep to know of it, to be shown by the last line of a cell: `report(pck=0.61, epe=3.2)`.
+
+    Values are numbers or strings; a tensor or array of one number will do, and so will {"mean": …} as `summarise` gives it,
+    of which the mean is taken. NaN and infinity, which JSON does not know, become None.
+    rows: for more than one line of numbers, such as one for each method; `numbers` then belong to every line.
+    A notebook may show several reports: their rows are put together, and numbers without rows belong to all rows.
+    """
+    if not rows and not numbers:
+        raise ValueError("got nothing to report, expected numbers by name, report(epe=3.2), or a list of rows, each a dict")
+    return Report(
+        [{name: _reportable(name, value) for name, value in row.items()} for row in rows],
+        {name: _reportable(name, value) for name, value in numbers.items()},
+    )
+
+
+def reported(notebook: Mapping) -> list[dict[str, object]]:
+    """The rows that an executed notebook (as nbformat reads it) shows in reports; [] when it reports nothing."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    reports = [output["data"][REPORT] for output in outputs if REPORT in output.get("data", {})]
+    everywhere = {name: value for one in reports if not one["rows"] for name, value in one["numbers"]}
+    rows = [dict(row) | dict(one["numbers"]) | everywhere for one in reports for row in one["rows"]]
+    return rows or ([everywhere] if everywhere else [])
 
 
 def check_parameters(namespace: dict[str, object], **declared: Kind) -> SimpleNamespace:
@@ -50,15 +113,12 @@ def run_notebook(
     import papermill
 
     path, out = Path(path), Path(out)
-    if not path.is_file():
-        raise FileNotFoundError(f"got {path}, which is no file, expected a notebook (.ipynb)")
-    if path.suffix != ".ipynb":
-        raise ValueError(f"got {path}, expected a notebook (.ipynb)")
+    declared = declared_parameters(path)
     if out.resolve() == path.resolve():
         raise ValueError(
             f"got {out} as both the notebook and its output, expected another file: the notebook would be overwritten"
         )
-    values = _against_notebook(path, parameters or {})
+    values = check_values(parameters or {}, declared)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it takes `steps: int | None = None` for unknown, and says so
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -78,36 +138,77 @@ def run_notebook(
     return out
 
 
-def _against_notebook(path: Path, parameters: Mapping[str, object]) -> dict[str, object]:
-    """`parameters`, each held against what the notebook's cell tagged `parameters` says of it."""
+def declared_parameters(path: Path | str) -> dict[str, Declared]:
+    """The parameters of a notebook: what its cell tagged `parameters` sets, and its call of `check_parameters` allows."""
+    cells = read_notebook(path).cells
+    tagged = next((cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), "")
+    try:
+        found = dict(_declared(ast.parse(tagged)))
+    except SyntaxError as error:
+        raise ValueError(f"got {path}, expected a notebook whose `parameters` cell Python can read ({error})") from None
+    allowed = dict(_allowed(cell.source for cell in cells if cell.cell_type == "code"))
+    return {name: Declared(allowed.get(name, one.kind), one.default) for name, one in found.items()}
+
+
+def check_values(values: Mapping[str, object], declared: Mapping[str, Declared]) -> dict[str, object]:
+    """`values` by parameter, each held against what the notebook says of it. ValueError for what is misspelt or mistyped."""
+    _refuse_strangers(list(values), declared)
+    return {name: _checked(name, value, declared[name].kind) for name, value in values.items()}
+
+
+def read_notebook(path: Path | str):
+    """The notebook as nbformat gives it. FileNotFoundError or ValueError when there is none."""
     import nbformat
 
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"got {path}, which is no file, expected a notebook (.ipynb)")
+    if path.suffix != ".ipynb":
+        raise ValueError(f"got {path}, expected a notebook (.ipynb)")
     try:
-        cells = nbformat.read(path, as_version=4).cells
-        tagged = next((cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), "")
-        declared = dict(_declared(ast.parse(tagged)))
+        return nbformat.read(path, as_version=4)
     except Exception as error:  # what nbformat raises for a damaged file is neither documented nor of one type
         raise ValueError(f"got {path}, expected a readable notebook ({type(error).__name__}: {error})") from None
-    _refuse_strangers(list(parameters), declared)
-    return {name: _checked(name, value, declared[name]) for name, value in parameters.items()}
 
 
-def _declared(cell: ast.Module) -> Iterator[tuple[str, Kind]]:
+def _declared(cell: ast.Module) -> Iterator[tuple[str, Declared]]:
     """The names that a `parameters` cell sets, with their annotation, or without one with the type of their value.
 
     papermill.inspect_notebook would overlook `steps: int | None = None`.
     """
-    known = {"int": int, "float": float, "str": str, "bool": bool, "None": None}
     for line in cell.body:
+        if not isinstance(line, (ast.AnnAssign, ast.Assign)):
+            continue
+        try:
+            default = ast.literal_eval(line.value) if line.value else None
+            kind = object if default is None else type(default)
+        except ValueError:
+            default, kind = ast.unparse(line.value), object
         if isinstance(line, ast.AnnAssign):
             words = ast.unparse(line.annotation).split(" | ")
-            yield ast.unparse(line.target), tuple(known[word] for word in words) if set(words) <= set(known) else object
-        elif isinstance(line, ast.Assign):
+            kind = tuple(_KNOWN[word] for word in words) if set(words) <= set(_KNOWN) else object
+        yield ast.unparse(line.target if isinstance(line, ast.AnnAssign) else line.targets[0]), Declared(kind, default)
+
+
+def _allowed(sources: Iterator[str]) -> Iterator[tuple[str, Kind]]:
+    """What the notebook's own call of `check_parameters` will allow, so that a wrong value need not wait for that cell."""
+    for source in sources:
+        try:
+            nodes = list(ast.walk(ast.parse(source)))
+        except SyntaxError:  # a cell with magics
+            continue
+        calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("check_parameters")]
+        for given in (given for call in calls for given in call.keywords):
             try:
-                value = ast.literal_eval(line.value)
-            except ValueError:
-                value = None
-            yield ast.unparse(line.targets[0]), object if value is None else type(value)
+                yield given.arg, _kind(given.value)
+            except ValueError:  # written in a way that only the kernel can read
+                continue
+
+
+def _kind(node: ast.expr) -> Kind:
+    if isinstance(node, ast.Tuple):
+        return tuple(map(_kind, node.elts))
+    return _KNOWN[node.id] if isinstance(node, ast.Name) and node.id in _KNOWN else ast.literal_eval(node)
 
 
 def _refuse_strangers(names: list[str], declared: Mapping[str, object]) -> None:
@@ -145,3 +246,21 @@ def _in_words(kind: object) -> str:
     return {bool: "True or False", str: "a string", int: "an integer", float: "a number"}.get(kind) or (
         kind.__name__ if isinstance(kind, type) else repr(kind)
     )
+
+
+def _reportable(name: str, value: object) -> object:
+    """`value` as JSON can hold it."""
+    if isinstance(value, Mapping) and "mean" in value:
+        value = value["mean"]
+    if hasattr(value, "item"):
+        with suppress(ValueError, RuntimeError):  # more than one number, as NumPy and torch say it
+            value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise ValueError(f"got {name} = {value!r} ({type(value).__name__}) to report, expected one number or a string")
+
+
+def _in_short(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "benchmarks": NOUNS | {"ops", "data"},
     "equations": {"papers"},
     "notebook": set(),
-    "commands": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook"} | SIBLINGS,
+    "sweep": {"notebook"},
+    "commands": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook", "sweep"} | SIBLINGS,
     "cli": {"commands", "notebook"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -44,7 +45,7 @@ ONLY_IN = {
     "ipywidgets": {"widgets"},
     "anywidget": {"widgets"},
     "papermill": {"notebook"},
-    "nbformat": {"notebook"},
+    "nbformat": {"notebook", "sweep"},
 }
 """Packages that whole rooms do without."""
 

@@ -32,11 +32,16 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _name_and_value(text: str) -> tuple[str, object]:
-    """`seed=3` -> ("seed", 3): the value as Python would read it, and a string where Python would not."""
+    """`seed=3` -> ("seed", 3)."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"got {text!r}, expected NAME=VALUE, for example seed=3")
+    return name, as_python(value)
+
+
+def as_python(text: str) -> object:
+    """The value as Python would read it, and a string where Python would not."""
     try:
-        return name, ast.literal_eval(value)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return name, {"true": True, "false": False, "none": None, "null": None}.get(value, value)
+        return {"true": True, "false": False, "none": None, "null": None}.get(text, text)
