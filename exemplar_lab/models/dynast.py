@@ -120,8 +120,8 @@ class DynaST(nn.Module):
     ) -> Translation:
         """The image that has the structure of `condition` and the look of `exemplar`.
 
-        condition, exemplar, exemplar_condition: S_tgt, I_ref and S_ref in [0, 1], all of one size: that of the config, or another
-            multiple of the coarsest patch, for which the learnt positions are resized.
+        condition, exemplar, exemplar_condition: S_tgt, I_ref and S_ref in [0, 1], all of one size: that of the config, or
+            another multiple of the coarsest patch, for which the learnt positions are resized.
         record: True gives one match per block, coarse to fine: a `DenseMatch` each at the coarsest scale, then
             `SparseMatch`es; their weights are Ã (Eq. 7), and what a row lost was filled by SPADE (Eq. 8).
         Returned warps: one per block, by the weights of Eq. (12); a row that kept no link is mid grey.

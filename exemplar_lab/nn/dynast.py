@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from exemplar_lab.correspondence import DenseMatch, SparseMatch
-from exemplar_lab.nn.blocks import upsample
+from exemplar_lab.nn.blocks import ResidualBlock, upsample
 from exemplar_lab.nn.spade import SpadeNorm
 from exemplar_lab.ops.attention import dense_attention, gather_dot, sparse_attention
 from exemplar_lab.ops.candidates import first_of_each
@@ -20,6 +20,10 @@ from exemplar_lab.ops.pruning import decide, fill_lost_mass, kept_weight, prune
 
 MatchNorm = Literal["channel", "instance"]
 
+EPSILON = 1e-2
+"""ε of Eq. (12), relative to the best link of a row. The gradient of a row that keeps nothing is 1 / ε times that of another:
+with 1e-8 one such row would outweigh all others, with 1e-2 a warp loses a hundredth of its colour."""
+
 
 class PatchEmbedding(nn.Module):
     """Eq. (1) of [DynaST]: F^i = X([E^j(S)' | 0 ≤ j < M]): every scale sees the patches of all scales.
@@ -27,16 +31,15 @@ class PatchEmbedding(nn.Module):
     inputs: channels of S_tgt, or of [S_ref, I_ref]. widths: channels of F^i, coarse to fine; patches: channels of each E^j, a
     linear map of patches of 2^j × 2^j pixels. ' brings them to the size of scale i: bilinear upwards, and downwards the mean,
     since bilinear samples would skip most of the patches. Printed is 0 < j < M; without j = 0 no pixel would be seen as such.
+    X, Y, "two convolutional blocks", are a residual block: its way past keeps the colours that instance normalisation takes.
     Released code: a pyramid of strided convolutions; the class with the patches is there and never used.
     """
 
     def __init__(self, inputs: int, widths: tuple[int, ...], patches: int):
         super().__init__()
         scales = len(widths)
-        self.patches = nn.ModuleList(nn.Conv2d(inputs, patches, 2**j, stride=2**j) for j in range(scales))
-        self.mix = nn.ModuleList(
-            nn.Sequential(*_conv_block(patches * scales, width), *_conv_block(width, width)) for width in widths
-        )
+        self.patches = nn.ModuleList(_conv(inputs, patches, 2**j, 2**j) for j in range(scales))
+        self.mix = nn.ModuleList(ResidualBlock(patches * scales, width) for width in widths)
 
     def forward(self, image: Float[Tensor, "b i h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """F^i, coarse to fine."""
@@ -55,8 +58,8 @@ class PositionMaps(nn.Module):
 
     def __init__(self, size: tuple[int, int], widths: tuple[int, ...]):
         super().__init__()
-        self.coarsest = nn.Parameter(torch.randn(1, widths[0], *size) / widths[0] ** 0.5)
-        self.grow = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        self.coarsest = nn.Parameter(0.1 * torch.randn(1, widths[0], *size) / widths[0] ** 0.5)
+        self.grow = nn.ModuleList(_conv(before, after) for before, after in pairwise(widths))
 
     def forward(self, size: tuple[int, int]) -> list[Float[Tensor, "1 _ _ _"]]:
         """pos_i, coarse to fine, for a coarsest scale of `size`."""
@@ -68,7 +71,7 @@ class PositionMaps(nn.Module):
 
 @dataclass(frozen=True)
 class Links:
-    """What a block decided: scores, weights and decisions over the candidates `index`, or over all positions where it is None."""
+    """What a block decided: scores, weights and decisions over the candidates `index`; over all positions where it is None."""
 
     query_size: tuple[int, int]
     key_size: tuple[int, int]
@@ -91,7 +94,7 @@ class Links:
 
     def warp(self, image: Float[Tensor, "b c hk wk"], released: bool = False) -> Float[Tensor, "b c hq wq"]:
         """Eq. (13) of [DynaST]: Î_warp = W I'_ref, with the weights W of the kept links alone (Eq. 12)."""
-        return self.match(kept_weight(self.score, self.keep, self.counted, released=released)).warp(image)
+        return self.match(kept_weight(self.score, self.keep, self.counted, EPSILON, released)).warp(image)
 
 
 class DynaSTBlock(nn.Module):
@@ -99,8 +102,8 @@ class DynaSTBlock(nn.Module):
 
     width, position, decision: channels of F, pos, and of the space of Ω and Φ. hidden: of the SPADE that fills what was pruned.
     norm: "channel" centres each position over its channels and scales it to length one before α and β; pos joins as it is.
-        "instance" is Eq. (2) as printed, instance normalisation of [F, pos]: then with τ = 100 and 640 channels the scores have a
-        deviation of 2,530 and every row one single link, and the softmax passes no gradient.
+        "instance" is Eq. (2) as printed, instance normalisation of [F, pos]: then with τ = 100 and 640 channels the scores have
+        a deviation of 2,530, every row has one single link, and the softmax passes no gradient.
     once: a position that stands several times among the candidates counts once.
     """
 
@@ -123,9 +126,9 @@ class DynaSTBlock(nn.Module):
         for projection in (self.alpha, self.beta):
             nn.init.dirac_(projection.weight)
         self.omega, self.phi = (_decision_mlp(width, decision), _decision_mlp(width, decision)) if pruning else (None, None)
-        self.eta = nn.Conv2d(width, width, 1)
+        self.eta = _conv(width, width, 1)
         self.restore = SpadeNorm(width, condition_channels, hidden, "position")
-        self.refine = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.refine = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
 
     def forward(
         self,
@@ -169,7 +172,10 @@ class DynaSTBlock(nn.Module):
         return torch.cat([positional_norm(feature) / feature.shape[1] ** 0.5, position], dim=1)
 
     def _refined(self, feature: Tensor) -> Tensor:
-        """Eq. (9) of [DynaST]: Norm(F' + Conv(ReLU(Conv(F')))). Released code: no norm after it, and PReLU and BatchNorm inside."""
+        """Eq. (9) of [DynaST]: Norm(F' + Conv(ReLU(Conv(F')))).
+
+        Released code: no norm after it, PReLU and BatchNorm inside.
+        """
         return positional_norm(feature + self.refine(feature))
 
 
@@ -178,8 +184,8 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]):
         super().__init__()
-        self.first = nn.Conv2d(widths[0], widths[0], 3, padding=1)
-        self.join = nn.ModuleList(nn.Conv2d(before + after, after, 3, padding=1) for before, after in pairwise(widths))
+        self.first = _conv(widths[0], widths[0])
+        self.join = nn.ModuleList(_conv(before + after, after) for before, after in pairwise(widths))
         self.last = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b 3 h w"]:
@@ -190,8 +196,13 @@ class Decoder(nn.Module):
         return torch.sigmoid(2 * self.last(x))
 
 
-def _conv_block(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2)]
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A plain convolution that starts with the gain of a rectifier: with torch's own start, which halves each layer's signal,
+    the exemplar's colours reached no image within the first hundred steps."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2 if stride == 1 else 0)
+    nn.init.kaiming_normal_(layer.weight, 0.2, nonlinearity="leaky_relu")
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _decision_mlp(width: int, decision: int) -> nn.Module:
@@ -199,7 +210,7 @@ def _decision_mlp(width: int, decision: int) -> nn.Module:
     last = nn.Conv2d(width, decision, 1)
     nn.init.normal_(last.weight, std=0.1 * width**-0.5)
     nn.init.constant_(last.bias, decision**-0.5)
-    return nn.Sequential(nn.Conv2d(width, width, 1), nn.LeakyReLU(0.2), last)
+    return nn.Sequential(_conv(width, width, 1), nn.LeakyReLU(0.2), last)
 
 
 def _resized(feature: Tensor, size: tuple[int, int]) -> Tensor:
