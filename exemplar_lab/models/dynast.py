@@ -128,8 +128,9 @@ class DynaST(nn.Module):
         Raises ValueError when sizes or channels do not fit.
         """
         self._check(condition, exemplar, exemplar_condition)
-        target = self.target_embedding(condition * 2 - 1)
-        reference = self.reference_embedding(torch.cat([exemplar_condition, exemplar], dim=1) * 2 - 1)
+        # Structures stay in [0, 1]: where a pose shows nothing, 35 channels of −1 would drown the three of the image.
+        target = self.target_embedding(condition)
+        reference = self.reference_embedding(torch.cat([exemplar_condition, exemplar * 2 - 1], dim=1))
         positions = self.positions(tuple(target[0].shape[-2:]))
         features, warps, matches, links = [], [], [], None
         for scale, blocks in enumerate(self.scales):

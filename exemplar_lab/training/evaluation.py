@@ -1,6 +1,6 @@
 """A model against exact truth, beside an oracle, a copy and a random row, so that its numbers can be read."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
 from exemplar_lab.metrics.cells import copy_match, random_match
+from exemplar_lab.metrics.layers import layer_scores
 from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
 from exemplar_lab.metrics.tables import summarise
 from exemplar_lab.metrics.transfer import class_oracle, expected_transfer, labels_of_cells, transfer_matrix, transfer_summary
@@ -98,6 +99,35 @@ def measure(
     answers = {name: translate(model, exemplar_condition)}
     indices = torch.arange(min(pairs, source.length or pairs))
     return score(answers, source, indices, device, references, batch_size=batch_size, progress=progress)
+
+
+@torch.inference_mode()
+def measure_layers(
+    model: Translator,
+    source: Source,
+    pairs: int = 256,
+    device: torch.device | str = "cpu",
+    batch_size: int = 16,
+    progress: Callable[[Any], Iterator] = iter,
+) -> PerImage:
+    """{"8 × 8, block 1": {number: one value per image}}: `layer_scores` of every match of a model, coarse to fine."""
+    found: dict[str, list[dict[str, Tensor]]] = {}
+    for chosen in progress(torch.arange(min(pairs, source.length or pairs)).split(batch_size)):
+        batch = source.batch(chosen, device=device)
+        matches = model(batch.condition, batch.exemplar, batch.exemplar_condition).matches
+        for name, scores in zip(layer_names(matches), layer_scores(matches, batch), strict=True):
+            found.setdefault(name, []).append(scores)
+    return {name: {number: torch.cat([one[number] for one in parts]) for number in parts[0]} for name, parts in found.items()}
+
+
+def layer_names(matches: Sequence[Correspondence]) -> list[str]:
+    """ "16 × 16, block 2": the grid, and which of its blocks."""
+    counted: dict[tuple[int, int], int] = {}
+    names = []
+    for match in matches:
+        counted[match.query_size] = counted.get(match.query_size, 0) + 1
+        names.append("{} × {}, block {}".format(*match.query_size, counted[match.query_size]))
+    return names
 
 
 def sum_up(measured: PerImage, group: Int[Tensor, " n"] | None = None) -> Rows:
