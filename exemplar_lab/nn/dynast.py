@@ -122,11 +122,11 @@ class DynaSTBlock(nn.Module):
         super().__init__()
         self.tau, self.norm, self.once = tau, norm, once
         joined = width + position
-        self.alpha, self.beta = (nn.Conv2d(joined, joined, 1, bias=False) for _ in range(2))
+        self.alpha, self.beta = (nn.Linear(joined, joined, bias=False) for _ in range(2))
         for projection in (self.alpha, self.beta):
-            nn.init.dirac_(projection.weight)
+            nn.init.eye_(projection.weight)
         self.omega, self.phi = (_decision_mlp(width, decision), _decision_mlp(width, decision)) if pruning else (None, None)
-        self.eta = _conv(width, width, 1)
+        self.eta = nn.Linear(width, width)
         self.restore = SpadeNorm(width, condition_channels, hidden, "position")
         self.refine = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
 
@@ -144,12 +144,13 @@ class DynaSTBlock(nn.Module):
         """
         links = self._links(target, reference, position, index)
         pruned = links.pruned()
-        filled = fill_lost_mass(pruned.warp(self.eta(reference)), pruned.mass(), self.restore(target, condition))
+        value = _image(self.eta(_tokens(reference)), reference.shape[-2:])
+        filled = fill_lost_mass(pruned.warp(value), pruned.mass(), self.restore(target, condition))
         return self._refined(positional_norm(filled + target)), links
 
     def _links(self, target: Tensor, reference: Tensor, position: tuple[Tensor, Tensor], index: Tensor | None) -> Links:
-        query = _tokens(self.alpha(self._normalised(target, position[0])))
-        key = _tokens(self.beta(self._normalised(reference, position[1])))
+        query = self.alpha(self._normalised(target, position[0]))
+        key = self.beta(self._normalised(reference, position[1]))
         counted = first_of_each(index) if self.once and index is not None else None
         if index is None:
             score, weight = dense_attention(query, key, self.tau)
@@ -162,14 +163,15 @@ class DynaSTBlock(nn.Module):
         """D of Eq. (5); all links where nothing is pruned."""
         if self.omega is None:
             return torch.ones_like(score)
-        query, key = _tokens(self.omega(target)), _tokens(self.phi(reference))
+        query, key = self.omega(_tokens(target)), self.phi(_tokens(reference))
         return decide(query @ key.transpose(1, 2) if index is None else gather_dot(query, key, index))
 
-    def _normalised(self, feature: Tensor, position: Tensor) -> Tensor:
+    def _normalised(self, feature: Float[Tensor, "b c h w"], position: Float[Tensor, "1 p h w"]) -> Float[Tensor, "b n d"]:
         position = position.expand(len(feature), -1, -1, -1)
         if self.norm == "instance":
-            return F.instance_norm(torch.cat([feature, position], dim=1))
-        return torch.cat([positional_norm(feature) / feature.shape[1] ** 0.5, position], dim=1)
+            return _tokens(F.instance_norm(torch.cat([feature, position], dim=1)))
+        channels = feature.shape[1]
+        return torch.cat([F.layer_norm(_tokens(feature), (channels,)) / channels**0.5, _tokens(position)], dim=2)
 
     def _refined(self, feature: Tensor) -> Tensor:
         """Eq. (9) of [DynaST]: Norm(F' + Conv(ReLU(Conv(F')))).
@@ -207,10 +209,10 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Con
 
 def _decision_mlp(width: int, decision: int) -> nn.Module:
     """Ω or Φ. Its bias makes P > 0 everywhere at first: links are kept until there is a reason to cut them."""
-    last = nn.Conv2d(width, decision, 1)
+    last = nn.Linear(width, decision)
     nn.init.normal_(last.weight, std=0.1 * width**-0.5)
     nn.init.constant_(last.bias, decision**-0.5)
-    return nn.Sequential(_conv(width, width, 1), nn.LeakyReLU(0.2), last)
+    return nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.2), last)
 
 
 def _resized(feature: Tensor, size: tuple[int, int]) -> Tensor:
@@ -222,3 +224,7 @@ def _resized(feature: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _tokens(feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     return feature.flatten(2).transpose(1, 2)
+
+
+def _image(token: Float[Tensor, "b n c"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+    return token.transpose(1, 2).unflatten(2, tuple(size))
