@@ -33,8 +33,9 @@ def sweep_figure(
     columns = list(dict.fromkeys(name for row in rows for name in row))
     words = [name for name in columns if name not in axes and any(isinstance(row.get(name), str) for row in rows)]
     numbers = _numbers(rows, [name for name in columns if name not in {*axes, *words}], numbers)
+    axes = sorted(axes, key=lambda name: name == REPEATS)
     knobs = [name for name in (*axes, *words) if name != REPEATS and len(_levels(rows, name)) > 1]
-    x, *others = knobs or [REPEATS if REPEATS in axes else ""]
+    x, *others = knobs or [*axes[:1], ""][:1]
     if math.prod(len(_levels(rows, name)) for name in others) > len(COLOURS):
         others = others[:1]
     repeats = [name for name in (*axes, *words) if name not in (x, *others) and len(_levels(rows, name)) > 1]
