@@ -37,7 +37,7 @@ class DynaSTConfig:
     patches: int = 64
     style_hidden: int = 64
     tau: float = 100.0
-    norm: MatchNorm = "channel"
+    norm: MatchNorm = "unit"
     pruning: bool = True
     inner_scale: bool = True
     finest_match: int | None = None

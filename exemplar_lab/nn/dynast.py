@@ -18,7 +18,7 @@ from exemplar_lab.ops.candidates import first_of_each
 from exemplar_lab.ops.modulation import positional_norm
 from exemplar_lab.ops.pruning import decide, fill_lost_mass, kept_weight, prune
 
-MatchNorm = Literal["channel", "instance"]
+MatchNorm = Literal["unit", "instance", "channel"]
 
 EPSILON = 1e-2
 """ε of Eq. (12), relative to the best link of a row. The gradient of a row that keeps nothing is 1 / ε times that of another:
@@ -101,9 +101,11 @@ class DynaSTBlock(nn.Module):
     """Match, prune, gather, fill, refine: one block of any of the three kinds, which differ in their candidates only.
 
     width, position, decision: channels of F, pos, and of the space of Ω and Φ. hidden: of the SPADE that fills what was pruned.
-    norm: "channel" centres each position over its channels and scales it to length one before α and β; pos joins as it is.
-        "instance" is Eq. (2) as printed, instance normalisation of [F, pos]: then with τ = 100 and 640 channels the scores have
-        a deviation of 2,530, every row has one single link, and the softmax passes no gradient.
+    norm: how features become queries and keys before α and β; pos joins them. "instance" is Eq. (2) as printed: instance
+        normalisation of [F, pos]. With τ = 100 and 640 channels its scores have a deviation of 2,530, every row has one single
+        link, and the softmax passes no gradient. "unit", the default, scales what instance normalisation left of each position
+        to length one, so that scores are cosines times τ, and joins pos after that. "channel" leaves instance normalisation
+        out, as the released code does: then the overall colours stay in the keys, which no query can know.
     once: a position that stands several times among the candidates counts once.
     """
 
@@ -115,7 +117,7 @@ class DynaSTBlock(nn.Module):
         condition_channels: int,
         hidden: int,
         tau: float,
-        norm: MatchNorm = "channel",
+        norm: MatchNorm = "unit",
         pruning: bool = True,
         once: bool = False,
     ):
@@ -170,8 +172,8 @@ class DynaSTBlock(nn.Module):
         position = position.expand(len(feature), -1, -1, -1)
         if self.norm == "instance":
             return _tokens(F.instance_norm(torch.cat([feature, position], dim=1)))
-        channels = feature.shape[1]
-        return torch.cat([F.layer_norm(_tokens(feature), (channels,)) / channels**0.5, _tokens(position)], dim=2)
+        feature = F.instance_norm(feature) if self.norm == "unit" else feature
+        return torch.cat([F.normalize(_tokens(feature), dim=2), _tokens(position)], dim=2)
 
     def _refined(self, feature: Tensor) -> Tensor:
         """Eq. (9) of [DynaST]: Norm(F' + Conv(ReLU(Conv(F')))).

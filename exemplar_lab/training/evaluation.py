@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -57,7 +58,7 @@ def score(
     every position looks at itself, and "random", everywhere at random. Answers on different grids get references each, named
     "oracle 16 × 16". grid: that of the references where nobody answers; by default half the side of the images.
     Numbers: those of `evaluate_matching`, and of a Translation image_l1, image_psnr, image_ssim of the generated image against
-    the target, whole images, meant for paired samples.
+    the target, and warp_image_… of its last warp, whole images, meant for paired samples.
     transfer: the true transfer matrix of the classes in `truth.target_part`; adds two matrices per image, "transfer" and
         "expected_transfer", of which `sum_up` makes transfer_rank and cophenetic.
     progress: wraps the list of batches, for example `tqdm`.
@@ -70,7 +71,7 @@ def score(
             given = answer(batch)
             match = given.matches[-1] if isinstance(given, Translation) else given
             scores = _match_scores(match, batch, transfer)
-            scores |= _image_scores(given.image, batch) if isinstance(given, Translation) else {}
+            scores |= _image_scores(given, batch) if isinstance(given, Translation) else {}
             rows.setdefault(name, []).append(scores)
             grids[match.query_size, match.key_size] = None
         if references:
@@ -186,10 +187,12 @@ def _labels(
     return labels_of_cells(truth.exemplar_part, key_size, classes), labels_of_cells(truth.target_part, query_size, classes)
 
 
-def _image_scores(image: Tensor, batch: Batch) -> dict[str, Tensor]:
+def _image_scores(translation: Translation, batch: Batch) -> dict[str, Tensor]:
+    """image_…: the output; warp_image_…: the last warp at the size of the image (DynaST Table 1); against the whole target."""
     everywhere = torch.ones_like(batch.target[:, 0], dtype=torch.bool)
+    warp = F.interpolate(translation.warps[-1], batch.target.shape[-2:], mode="bilinear", align_corners=False)
     return {
-        "image_l1": l1(image, batch.target, everywhere),
-        "image_psnr": psnr(image, batch.target, everywhere),
-        "image_ssim": masked_ssim(image, batch.target, everywhere),
+        f"{name}_{measure}": function(image, batch.target, everywhere)
+        for name, image in (("image", translation.image), ("warp_image", warp))
+        for measure, function in (("l1", l1), ("psnr", psnr), ("ssim", masked_ssim))
     }
