@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from exemplar_lab.gather import gather_sum
 from exemplar_lab.grid import cell_centres, index_to_xy
 
 Match = TypeVar("Match", bound="_Match")
@@ -232,13 +233,8 @@ class SparseMatch(_Match):
         return column[..., which].transpose(1, 2)
 
     def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
-        flat = self._flat(value).to(self.weight.dtype)
-        keys = flat.shape[1]
-        start = torch.arange(self.batch, device=self.index.device).mul(keys)[:, None, None]
-        gathered = F.embedding_bag(
-            (self.index + start).flatten(0, 1), flat.flatten(0, 1), per_sample_weights=self.weight.flatten(0, 1), mode="sum"
-        )
-        return self._on_query_grid(gathered.unflatten(0, (self.batch, -1)))
+        gathered = gather_sum(self.weight, self._flat(value).to(self.weight.dtype), self.index)
+        return self._on_query_grid(gathered)
 
     def mass(self) -> Float[Tensor, "b hq wq"]:
         return self._on_query_grid(self.weight.sum(-1))

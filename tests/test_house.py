@@ -16,7 +16,7 @@ SOURCES = sorted((ROOT / "exemplar_lab").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURES = sorted(path for path in (ROOT / "figures").rglob("*") if path.is_file())
 
-NOUNS = {"papers", "correspondence", "translation", "grid"}
+NOUNS = {"papers", "correspondence", "translation", "grid", "gather"}
 SIBLINGS = {"models", "losses", "metrics", "data"}
 MAY_IMPORT = {
     **dict.fromkeys(NOUNS, NOUNS),
