@@ -111,12 +111,17 @@ def measure_layers(
     batch_size: int = 16,
     progress: Callable[[Any], Iterator] = iter,
 ) -> PerImage:
-    """{"8 × 8, block 1": {number: one value per image}}: `layer_scores` of every match of a model, coarse to fine."""
+    """{"8 × 8, block 1": {number: one value per image}}: `layer_scores` of every match of a model, coarse to fine.
+
+    A last row "output" has the numbers of the image and of the last warp at its size, as in `score`.
+    """
     found: dict[str, list[dict[str, Tensor]]] = {}
     for chosen in progress(torch.arange(min(pairs, source.length or pairs)).split(batch_size)):
         batch = source.batch(chosen, device=device)
-        matches = model(batch.condition, batch.exemplar, batch.exemplar_condition).matches
-        for name, scores in zip(layer_names(matches), layer_scores(matches, batch), strict=True):
+        translation = model(batch.condition, batch.exemplar, batch.exemplar_condition)
+        names = [*layer_names(translation.matches), "output"]
+        rows = [*layer_scores(translation.matches, batch), _image_scores(translation, batch)]
+        for name, scores in zip(names, rows, strict=True):
             found.setdefault(name, []).append(scores)
     return {name: {number: torch.cat([one[number] for one in parts]) for number in parts[0]} for name, parts in found.items()}
 

@@ -49,7 +49,7 @@ _SMALL_RUN = {
 }
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
-    "cpu": _SMALL_RUN | {"steps": 600},
+    "cpu": _SMALL_RUN | {"steps": 1000},
     "gpu": _SMALL_RUN | {"steps": 6000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 160_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.8, "learning_rate": 1e-4},
 }
