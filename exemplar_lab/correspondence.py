@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.gather import gather_sum
+from exemplar_lab.gather import gather_sum, scatter_sum
 from exemplar_lab.grid import cell_centres, index_to_xy
 
 Match = TypeVar("Match", bound="_Match")
@@ -24,6 +24,10 @@ Match = TypeVar("Match", bound="_Match")
 
 _CHUNK = 2**22
 """Weights that a row-by-row pass may hold at once (16 MB of float32), so that no viewer ever makes a q × k matrix."""
+
+
+_MOST_PADDING = 16
+"""Places that a transposed sparse match may have for each link: if all positions look at one, every row would need q of them."""
 
 
 @runtime_checkable
@@ -254,14 +258,19 @@ class SparseMatch(_Match):
     def entropy(self) -> Float[Tensor, "b hq wq"]:
         return self._on_query_grid(torch.special.entr(_normalised(self._merged()[1])).sum(-1))
 
-    def transpose(self) -> "SparseMatch":
-        """As many links per exemplar position as the most used one has; links without weight are left out."""
+    def transpose(self) -> "SparseMatch | TransposedMatch":
+        """As many links per exemplar position as the most used one has; links without weight are left out.
+
+        Where one position is used so much more than the others that this would be mostly padding, the links stay as they are.
+        """
         keys = self.key_size[0] * self.key_size[1]
         key, order = torch.where(self.weight != 0, self.index, keys).flatten(1).sort(dim=1, stable=True)
         key = key.contiguous()
         rank = torch.arange(key.shape[1], device=self._device) - torch.searchsorted(key, key)
         real = key < keys
         links = int(rank[real].max()) + 1 if real.any() else 1
+        if keys * links > _MOST_PADDING * key.shape[1]:
+            return TransposedMatch(self.key_size, self.query_size, self)
         place = torch.where(real, key * links + rank, keys * links)
         query = order.div(self.index.shape[2], rounding_mode="floor")
 
@@ -277,6 +286,44 @@ class SparseMatch(_Match):
         index = index.contiguous()
         first = torch.searchsorted(index, index)
         return index, torch.zeros_like(self.weight).scatter_add(-1, first, self.weight.gather(-1, order))
+
+
+@dataclass(frozen=True)
+class TransposedMatch(_Match):
+    """A sparse match asked from the other side: a row of this is a column of that."""
+
+    of: SparseMatch
+
+    @property
+    def batch(self) -> int:
+        return self.of.batch
+
+    @property
+    def _device(self) -> torch.device:
+        return self.of._device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.of._dtype
+
+    def _map_tensors(self, function: Callable[[Tensor], Tensor]) -> "TransposedMatch":
+        return replace(self, of=self.of._map_tensors(function))
+
+    def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
+        return self.of.columns(query)
+
+    def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
+        return self.of.rows(key)
+
+    def warp(self, value: Float[Tensor, "b c hk wk"]) -> Float[Tensor, "b c hq wq"]:
+        flat = self._flat(value).to(self._dtype)
+        return self._on_query_grid(scatter_sum(self.of.weight, flat, self.of.index, self.query_size[0] * self.query_size[1]))
+
+    def mass(self) -> Float[Tensor, "b hq wq"]:
+        return self.warp(torch.ones((self.batch, 1, *self.key_size), dtype=self._dtype, device=self._device))[:, 0]
+
+    def transpose(self) -> SparseMatch:
+        return self.of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
+from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch, TransposedMatch
 
 sides = st.integers(1, 4)
 sizes = st.tuples(sides, sides)
@@ -201,3 +201,26 @@ def test_a_value_of_another_size_is_refused_with_a_remedy(record):
         match.transfer_labels(torch.tensor([[[0, 1, 2], [3, 4, 0]]]), 4)
     with pytest.raises(TypeError):
         match[0]
+
+
+def test_a_position_that_all_look_at_makes_no_padding():
+    """The transposed links of a collapsed match would need a place for every query at every key."""
+    torch.manual_seed(0)
+    index = torch.randint(64, (2, 64, 3))
+    index[:, :, 0] = 5
+    sparse = SparseMatch((8, 8), (8, 8), index, torch.rand(2, 64, 3))
+    back, exact = sparse.transpose(), sparse.dense().transpose()
+    assert isinstance(back, TransposedMatch) and back.transpose() is sparse
+    everything = torch.arange(64)
+    value = torch.rand(2, 4, 8, 8)
+    for answer, expected in (
+        (back.rows(everything), exact.rows(everything)),
+        (back.columns(everything), exact.columns(everything)),
+        (back.warp(value), exact.warp(value)),
+        (back.mass(), exact.mass()),
+        (back.argmax(), exact.argmax()),
+        (back.xy(), exact.xy()),
+        (back.entropy(), exact.entropy()),
+        (back[1:].rows(everything), exact[1:].rows(everything)),
+    ):
+        torch.testing.assert_close(answer, expected)
