@@ -27,7 +27,7 @@ _CHUNK = 2**22
 
 
 _MOST_PADDING = 16
-"""Places that a transposed sparse match may have for each link: if all positions look at one, every row would need q of them."""
+"""Places that a transposed sparse match may have per link; if all positions look at one, each row would need q of them."""
 
 
 @runtime_checkable
