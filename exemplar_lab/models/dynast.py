@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from exemplar_lab.models.config import check_settings
-from exemplar_lab.nn.dynast import Decoder, DynaSTBlock, Links, MatchNorm, PatchEmbedding, PositionMaps
+from exemplar_lab.nn.dynast import Decoder, DynaSTBlock, Links, MatchNorm, PatchEmbedding, PositionMaps, start_alike
 from exemplar_lab.ops.candidates import inner_scale, inter_scale, kept_candidates, top_candidates
 from exemplar_lab.translation import Translation
 
@@ -89,6 +89,7 @@ class DynaST(nn.Module):
         positions = tuple(width // 4 for width in config.widths)
         self.target_embedding = PatchEmbedding(config.condition_channels, config.widths, config.patches)
         self.reference_embedding = PatchEmbedding(config.condition_channels + 3, config.widths, config.patches)
+        start_alike(self.target_embedding, self.reference_embedding)
         matching = config.matching_scales
         self.positions = PositionMaps((config.sides[0],) * 2, positions[:matching])
         self.scales = nn.ModuleList(

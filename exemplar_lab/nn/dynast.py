@@ -50,6 +50,21 @@ class PatchEmbedding(nn.Module):
         ]
 
 
+@torch.no_grad()
+def start_alike(target: PatchEmbedding, reference: PatchEmbedding, image: float = 0.5) -> None:
+    """Give the reference's embedding the target's weights, where both see a structure: equal structures then start as equal
+    features, and a match of structures is there before anything is learnt. Weights of I_ref are scaled by `image`.
+
+    Ours, and a matter of initial values only: the two are independent from the first step on, as Eq. (1) wants them.
+    """
+    for of_target, of_reference in zip(target.patches, reference.patches, strict=True):
+        channels = of_target.weight.shape[1]
+        of_reference.weight[:, channels:] *= image
+        of_reference.weight[:, :channels] = of_target.weight
+        of_reference.bias.copy_(of_target.bias)
+    reference.mix.load_state_dict(target.mix.state_dict())
+
+
 class PositionMaps(nn.Module):
     """Eq. (16), (17) of [DynaST]: pos_{M−1} is learnt, pos_i = LReLU(Conv(Up(pos_{i+1}))), and each is joined to its F^i.
 

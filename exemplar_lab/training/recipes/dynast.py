@@ -102,7 +102,7 @@ def _dynast(data: str, source: Source, profile: str, seed: int, variant: str) ->
         source=source,
         validation=with_truth(replace(source, split="val")),
         weights=_WEIGHTS,
-        pseudo=0.0,
+        pseudo=0.3 if data != "photos" else 0.0,
         seed=seed,
         **_RUN[profile],
     )
