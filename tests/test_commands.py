@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from exemplar_lab import benchmarks
+from exemplar_lab.benchmarks import correlation
 from exemplar_lab.cli import main
 
 
@@ -55,7 +55,7 @@ def test_folder_without_photographs(tmp_path, capsys):
 
 
 def test_benchmark_compares_equal_things(monkeypatch, capsys):
-    monkeypatch.setattr(benchmarks, "CORRELATION_CASES", {"small": (2, 64, 8)})
+    monkeypatch.setattr(correlation, "CASES", {"small": (2, 64, 8)})
     assert main(["benchmark", "correlation", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["small"]
     assert report.keys() == {"plain", "sdpa", "ours"} and all(one["difference"] < 1e-4 for one in report.values())

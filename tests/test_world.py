@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from exemplar_lab import benchmarks
+from exemplar_lab.benchmarks import world as benchmark
 from exemplar_lab.cli import main
 from exemplar_lab.data.synth.dials import DIALS
 from exemplar_lab.data.synth.world import TASKS, at_levels
@@ -161,13 +161,13 @@ def test_world_tells_what_is_wrong(arguments, message, capsys):
 
 
 def test_the_benchmark_counts_pairs(monkeypatch, capsys):
-    monkeypatch.setattr(benchmarks, "WORLD_CASES", {16: (1,)})
-    monkeypatch.setattr(benchmarks, "world", partial(benchmarks.world, repeats=1))
+    monkeypatch.setattr(benchmark, "CASES", {16: (1,)})
+    monkeypatch.setattr(benchmark, "report", partial(benchmark.report, repeats=1))
     assert main(["benchmark", "world", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report.keys() == {"16²"} and report["16²"].keys() == set(TASKS)
     assert all(speed["pairs_per_s"] > 0 and speed["batch"] == 1 for speed in report["16²"].values())
-    monkeypatch.setattr(benchmarks, "world", lambda device: report)
+    monkeypatch.setattr(benchmark, "report", lambda device: report)
     assert main(["benchmark", "world"]) == 0
     assert capsys.readouterr().out.count("pairs/s with truth") == len(TASKS)
 

@@ -1,27 +1,64 @@
 """The command that times things."""
 
 import argparse
+import sys
 
 
-def benchmark(given: argparse.Namespace) -> None:
+def benchmark(given: argparse.Namespace) -> int:
     """Time the package's operators beside the plain formulation and the library's own, or the making of the world's pairs.
 
     exemplar-lab benchmark correlation
+    exemplar-lab benchmark attention      (about three minutes; times on two heaps, floors, memory; fails if answers differ)
     exemplar-lab benchmark world          (pairs of the procedural world per second, on one core or on a GPU)
     """
     import json
 
-    from exemplar_lab import benchmarks
+    from exemplar_lab.benchmarks import attention, correlation, world
     from exemplar_lab.training.loop import make_fabric
 
     device = str(make_fabric(given.device).device)
-    report = {"correlation": benchmarks.correlation, "world": benchmarks.world}[given.what](device)
+    report = {"correlation": correlation, "attention": attention, "world": world}[given.what].report(device)
     if given.json:
         print(json.dumps(report, indent=1))
-    elif given.what == "world":
-        _print_world(report)
     else:
-        _print_times(report)
+        {"correlation": _print_times, "attention": _print_attention, "world": _print_world}[given.what](report)
+    return _compared(report["difference"], attention.TOLERANCE) if given.what == "attention" else 0
+
+
+def _compared(difference: dict[str, dict[str, float]], tolerance: float) -> int:
+    wrong = [f"{of} at {case}" for case, found in difference.items() for of, value in found.items() if not value <= tolerance]
+    if wrong:
+        print(f"exemplar-lab: not equal to the plain formulation within {tolerance:g}: {', '.join(wrong)}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _print_attention(report: dict) -> None:
+    print(f"{report['threads']} threads; milliseconds, fastest (median); floor: bytes, arithmetic; ×: how much faster is ours")
+    for heap, found in report["heaps"].items():
+        print(f"\n{heap} heap; copy {found['copy_gb_s']} GB/s, product of matrices {found['matmul_gflop_s']} GFLOP/s")
+        for case, methods in found["cases"].items():
+            for name, times in methods.items():
+                print(f"{case:14} {name:6}" + "".join(_one_pass(times, methods["ours"], of) for of in ("forward", "both")))
+    print("\npeak of one call, MB")
+    for case, methods in report["memory_mb"].items():
+        for name, peaks in methods.items():
+            if peaks is not None:
+                print(f"{case:14} {name:6}" + "".join(_one_peak(peaks, methods["ours"], of) for of in ("forward", "both")))
+    print("\npeak of a forward pass of ours, bytes per pixel: " + str(report["bytes_per_pixel"]))
+    largest = max(value for found in report["difference"].values() for value in found.values())
+    print(f"largest difference to plain, answers and gradients, relative to the largest number: {largest:.1e}")
+
+
+def _one_pass(times: dict[str, float], ours: dict[str, float], of: str) -> str:
+    if f"{of}_bytes_ms" in times:
+        return f"   {of} {times[f'{of}_bytes_ms']:8.2f}, {times[f'{of}_flops_ms']:8.2f}        "
+    ratio = times[f"{of}_ms"] / ours[f"{of}_ms"]
+    return f"   {of} {times[f'{of}_ms']:8.1f} ({times[f'{of}_median_ms']:8.1f}) {ratio:5.1f} ×"
+
+
+def _one_peak(peaks: dict[str, float], ours: dict[str, float], of: str) -> str:
+    ratio = f"{peaks[of] / ours[of]:5.1f} ×" if ours[of] else "–"
+    return f"   {of} {peaks[of]:8.1f} {ratio}"
 
 
 def _print_world(report: dict[str, dict[str, dict[str, float]]]) -> None:
@@ -40,6 +77,6 @@ def _print_times(report: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("correlation", "world"))
+    parser.add_argument("what", choices=("correlation", "attention", "world"))
     parser.add_argument("--json", action="store_true", help="print JSON, with the differences between the answers")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
