@@ -137,7 +137,7 @@ class Translation:
     """
 
     image: Float[Tensor, "b 3 h w"]
-    warps: tuple[Float[Tensor, "b 3 hq wq"], ...]
+    warps: tuple[Float[Tensor, "b 3 _ _"], ...]
     matches: tuple[Correspondence, ...] = ()
     features: dict[str, Tensor] | None = None
 

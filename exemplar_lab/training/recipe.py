@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models import ModelConfig
 from exemplar_lab.translation import Source
 
-SOURCES = {"Photographs": Photographs} | {kind.__name__: kind for kind in TASKS.values()}
+SOURCES = {"Photographs": Photographs, "StylePairs": StylePairs} | {kind.__name__: kind for kind in TASKS.values()}
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
 from exemplar_lab.training.recipes.common import one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
+from exemplar_lab.training.recipes.style import dynast_style
 
-_OF_MODEL = {"cocosnet": (COCOSNET_DATA, cocosnet_photos), "dynast": (DYNAST_DATA, dynast_photos)}
+_OF_MODEL = {"cocosnet": (COCOSNET_DATA, cocosnet_photos), "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos)}
 """Model -> what `--data` names, and the recipe for a folder of photographs."""
 
 
@@ -18,8 +19,9 @@ def make_recipe(
 ) -> Recipe:
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
-    data: a task of the procedural world (people, faces, scenes, paintings), "photos", or a folder of photographs. features:
-        "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
+    data: a task of the procedural world (people, faces, scenes, paintings), "photos", a folder of photographs, or for DynaST
+        "style".
+    features: "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
 
     Raises ValueError for anything unknown.
     """
