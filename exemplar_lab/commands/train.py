@@ -46,11 +46,11 @@ def _train(recipe, run: Path, device: str) -> Path:
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="cocosnet")
+    parser.add_argument("model", help="cocosnet or dynast")
     parser.add_argument(
         "--data",
         default="people",
-        help="people, faces, scenes, paintings, photos, or a folder of photographs (default: people)",
+        help="people, faces, scenes, paintings, photos, style (dynast alone), or a folder of photographs (default: people)",
     )
     parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)

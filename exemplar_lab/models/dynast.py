@@ -45,13 +45,17 @@ class DynaSTConfig:
     released_mask: bool = False
 
     def __post_init__(self):
+        widths = (len(self.widths) > 0 and min(self.widths) >= 8, f"widths {self.widths}", "one per scale, each at least 8")
+        check_settings("DynaSTConfig", [widths])
         step = 2 ** (len(self.widths) - 1)
         check_settings(
             "DynaSTConfig",
             (
-                (len(self.widths) > 0 and min(self.widths) >= 8, f"widths {self.widths}", "one per scale, each at least 8"),
                 (self.size > 0 and self.size % step == 0, f"size {self.size}", f"a multiple of {step}"),
-                (self.blocks > 0, f"blocks {self.blocks}", "at least 1"),
+                *(
+                    (getattr(self, name) > 0, f"{name} {getattr(self, name)}", "at least 1")
+                    for name in ("blocks", "patches", "style_hidden", "condition_channels")
+                ),
                 (
                     0 < self.top_k <= self.sides[0] ** 2,
                     f"top_k {self.top_k}",
@@ -88,7 +92,9 @@ class DynaST(nn.Module):
         self.config = config
         positions = tuple(width // 4 for width in config.widths)
         self.target_embedding = PatchEmbedding(config.condition_channels, config.widths, config.patches)
-        self.reference_embedding = PatchEmbedding(config.condition_channels + 3, config.widths, config.patches)
+        self.reference_embedding = PatchEmbedding(
+            config.condition_channels + 3, config.widths, config.patches, config.matching_scales
+        )
         start_alike(self.target_embedding, self.reference_embedding)
         matching = config.matching_scales
         self.positions = PositionMaps((config.sides[0],) * 2, positions[:matching])
@@ -154,6 +160,11 @@ class DynaST(nn.Module):
         height, width = condition.shape[-2:]
         if height % step or width % step:
             raise ValueError(f"got condition of {height} × {width}, expected multiples of {step}: resize or crop it")
+        if height * width < max(2, self.config.top_k) * step**2:
+            raise ValueError(
+                f"got condition of {height} × {width}, expected at least {max(2, self.config.top_k)} patches of {step}² pixels "
+                "for the coarsest scale to choose from: take larger images"
+            )
         channels = self.config.condition_channels
         for name, tensor, count in (
             ("condition", condition, channels),

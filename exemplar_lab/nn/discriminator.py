@@ -12,7 +12,7 @@ from exemplar_lab.nn.blocks import conv
 class PatchDiscriminator(nn.Module):
     """One logit per patch, at `scales` scales, each half the size of the one before (pix2pixHD; D of CoCosNet Eq. 13).
 
-    Released code: sees the condition beside the image; Eq. (13) shows it the image alone, and so does this. Its kernels are 4
+    Released code: sees the condition beside the image; Eq. (13) shows it the image alone. Its kernels are 4
     in every layer; here 3 where the stride is 1, which keeps the size.
     """
 

@@ -30,39 +30,43 @@ class PatchEmbedding(nn.Module):
 
     inputs: channels of S_tgt, or of [S_ref, I_ref]. widths: channels of F^i, coarse to fine; patches: channels of each E^j, a
     linear map of patches of 2^j × 2^j pixels. ' brings them to the size of scale i: bilinear upwards, and downwards the mean,
-    since bilinear samples would skip most of the patches. Printed is 0 < j < M; without j = 0 no pixel would be seen as such.
+    since bilinear samples would skip most of the patches. scales: so many F^i, the coarse ones; None for all.
+    Printed is 0 < j < M; without j = 0 no pixel would be seen as such.
     X, Y, "two convolutional blocks", are a residual block: its way past keeps the colours that instance normalisation takes.
     Released code: a pyramid of strided convolutions; the class with the patches is there and never used.
     """
 
-    def __init__(self, inputs: int, widths: tuple[int, ...], patches: int):
+    def __init__(self, inputs: int, widths: tuple[int, ...], patches: int, scales: int | None = None):
         super().__init__()
-        scales = len(widths)
-        self.patches = nn.ModuleList(_conv(inputs, patches, 2**j, 2**j) for j in range(scales))
-        self.mix = nn.ModuleList(ResidualBlock(patches * scales, width) for width in widths)
+        self.scales = scales or len(widths)
+        self.patches = nn.ModuleList(_conv(inputs, patches, 2**j, 2**j) for j in range(len(widths)))
+        self.mix = nn.ModuleList(ResidualBlock(patches * len(widths), width) for width in widths[: self.scales])
 
     def forward(self, image: Float[Tensor, "b i h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """F^i, coarse to fine."""
         embedded = [patch(image) for patch in self.patches]
         return [
             mix(torch.cat([_resized(one, of_scale.shape[-2:]) for one in embedded], dim=1))
-            for mix, of_scale in zip(self.mix, reversed(embedded), strict=True)
+            for mix, of_scale in zip(self.mix, reversed(embedded), strict=False)
         ]
 
 
 @torch.no_grad()
-def start_alike(target: PatchEmbedding, reference: PatchEmbedding, image: float = 0.5) -> None:
+def start_alike(target: PatchEmbedding, reference: PatchEmbedding) -> None:
     """Give the reference's embedding the target's weights, where both see a structure: equal structures then start as equal
-    features, and a match of structures is there before anything is learnt. Weights of I_ref are scaled by `image`.
+    features, and a match of structures is there before anything is learnt.
 
-    Ours, and a matter of initial values only: the two are independent from the first step on, as Eq. (1) wants them.
+    I_ref starts with the gain it would have alone: beside the 35 channels of a pose its three would be a whisper, and the
+    colours of the exemplar reached no image within 700 steps. Ours, and a matter of initial values only: the two embeddings
+    are independent from the first step on, as Eq. (1) wants them.
     """
     for of_target, of_reference in zip(target.patches, reference.patches, strict=True):
         channels = of_target.weight.shape[1]
-        of_reference.weight[:, channels:] *= image
+        nn.init.kaiming_normal_(of_reference.weight[:, channels:], 0.2, nonlinearity="leaky_relu")
         of_reference.weight[:, :channels] = of_target.weight
         of_reference.bias.copy_(of_target.bias)
-    reference.mix.load_state_dict(target.mix.state_dict())
+    for of_target, of_reference in zip(target.mix, reference.mix, strict=False):
+        of_reference.load_state_dict(of_target.state_dict())
 
 
 class PositionMaps(nn.Module):
@@ -144,7 +148,7 @@ class DynaSTBlock(nn.Module):
             nn.init.eye_(projection.weight)
         self.omega, self.phi = (_decision_mlp(width, decision), _decision_mlp(width, decision)) if pruning else (None, None)
         self.eta = nn.Linear(width, width)
-        self.restore = SpadeNorm(width, condition_channels, hidden, "position")
+        self.restore = SpadeNorm(width, condition_channels, hidden, "position") if pruning else None
         self.refine = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
 
     def forward(
@@ -162,8 +166,10 @@ class DynaSTBlock(nn.Module):
         links = self._links(target, reference, position, index)
         pruned = links.pruned()
         value = _image(self.eta(_tokens(reference)), reference.shape[-2:])
-        filled = fill_lost_mass(pruned.warp(value), pruned.mass(), self.restore(target, condition))
-        return self._refined(positional_norm(filled + target)), links
+        found = pruned.warp(value)
+        if self.restore is not None:
+            found = fill_lost_mass(found, pruned.mass(), self.restore(target, condition))
+        return self._refined(positional_norm(found + target)), links
 
     def _links(self, target: Tensor, reference: Tensor, position: tuple[Tensor, Tensor], index: Tensor | None) -> Links:
         query = self.alpha(self._normalised(target, position[0]))
@@ -177,10 +183,14 @@ class DynaSTBlock(nn.Module):
         return Links(*sizes, index, counted, score, weight, self._keep(target, reference, index, score))
 
     def _keep(self, target: Tensor, reference: Tensor, index: Tensor | None, score: Tensor) -> Tensor:
-        """D of Eq. (5); all links where nothing is pruned."""
+        """D of Eq. (5); all links where nothing is pruned.
+
+        The decision learns from the features and does not shape them: the gradient of a step that is taken for a sigmoid is
+        large and often wrong, and through it the features of a run of 1000 steps fell apart after 650.
+        """
         if self.omega is None:
             return torch.ones_like(score)
-        query, key = self.omega(_tokens(target)), self.phi(_tokens(reference))
+        query, key = self.omega(_tokens(target).detach()), self.phi(_tokens(reference).detach())
         return decide(query @ key.transpose(1, 2) if index is None else gather_dot(query, key, index))
 
     def _normalised(self, feature: Float[Tensor, "b c h w"], position: Float[Tensor, "1 p h w"]) -> Float[Tensor, "b n d"]:

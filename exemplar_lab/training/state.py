@@ -85,6 +85,8 @@ class TrainingState:
         values = self._finite(terms, number, saved_in)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total_loss(terms, weights))
+        if self.recipe.longest_gradient is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.longest_gradient)
         self.optimiser.step()
         if self.adversarial:
             loss = discriminator_loss(self.recipe.model, self.d_wrapped, batch, translation.image.detach())

@@ -6,7 +6,7 @@ from pathlib import Path
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
-from exemplar_lab.training.recipes.common import one_of
+from exemplar_lab.training.recipes.defaults import one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
 from exemplar_lab.training.recipes.style import dynast_style
 

@@ -11,7 +11,7 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.common import FIXED_FEATURE_WEIGHTS, IN_THE_OPEN, one_of, run_name, with_truth
+from exemplar_lab.training.recipes.defaults import FIXED_FEATURE_WEIGHTS, IN_THE_OPEN, one_of, run_name, with_truth
 from exemplar_lab.translation import Source
 
 COCOSNET = {

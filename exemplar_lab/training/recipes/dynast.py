@@ -10,7 +10,7 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.dynast import DynaSTConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.common import FIXED_FEATURE_WEIGHTS, one_of, run_name, with_truth
+from exemplar_lab.training.recipes.defaults import FIXED_FEATURE_WEIGHTS, one_of, run_name, with_truth
 from exemplar_lab.translation import Source
 
 DYNAST = {
@@ -46,10 +46,11 @@ _SMALL_RUN = {
     "discriminator_layers": 3,
     "discriminator_scales": 1,
     "decay_from": 0.4,
+    "longest_gradient": 5.0,
 }
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
-    "cpu": _SMALL_RUN | {"steps": 1000},
+    "cpu": _SMALL_RUN | {"steps": 700},
     "gpu": _SMALL_RUN | {"steps": 6000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 160_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.8, "learning_rate": 1e-4},
 }

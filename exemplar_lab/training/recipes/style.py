@@ -3,7 +3,7 @@
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.models.dynast import DynaSTConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.common import one_of, run_name
+from exemplar_lab.training.recipes.defaults import one_of, run_name
 
 STYLE = {
     "smoke": DynaSTConfig(size=32, widths=(16, 16, 8), top_k=2, patches=4, style_hidden=8, tau=30.0),
