@@ -73,6 +73,8 @@ def mlp(layers: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
 
 
 def restored(block: DynaSTBlock, target: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    if block.restore is None:
+        return torch.zeros_like(target)
     style = block.restore.style
     small = F.interpolate(condition, target.shape[-2:], mode="bilinear")
     hidden = F.conv2d(small, style.shared.weight, style.shared.bias, padding=1).relu()
@@ -86,7 +88,7 @@ def by_hand(block, target, reference, position, condition, index, image, release
         mixed(block.alpha, joined(block, target, position[0])),
         mixed(block.beta, joined(block, reference, position[1])),
     )
-    wants, offers = (mlp(block.omega, target), mlp(block.phi, reference)) if block.omega else (query, key)
+    wants, offers = (mlp(block.omega, target.detach()), mlp(block.phi, reference.detach())) if block.omega else (query, key)
     key, offers, value, image = (one.flatten(2) for one in (key, offers, mixed(block.eta, reference), image))
     fill, features, warp, masses = restored(block, target, condition), [], [], []
     for b, y, x in torch.cartesian_prod(*(torch.arange(n) for n in (2, *QUERY))).tolist():
@@ -305,3 +307,13 @@ def test_decoder_joins_every_scale():
     stretch = torch.logit(image) / logits  # one factor before the sigmoid, whichever
     torch.testing.assert_close(stretch, torch.full_like(stretch, stretch[0, 0, 0, 0].item()))
     assert image.shape == (2, 3, 8, 16) and stretch.min() > 0
+
+
+@pytest.mark.parametrize("kind", ["dense", "inter"])
+def test_a_decision_learns_from_the_features_and_does_not_shape_them(kind):
+    block, given = block_of(), inputs()
+    features = [one.clone().requires_grad_() for one in given[:2]]
+    _, links = block(*features, *given[2:], candidates(kind))
+    to_features = torch.autograd.grad(links.keep.sum(), features, retain_graph=True, allow_unused=True)
+    assert all(gradient is None or not gradient.any() for gradient in to_features)
+    assert torch.autograd.grad(links.keep.sum(), block.omega[2].weight)[0].any()
