@@ -27,3 +27,15 @@ def auroc(low: Float[Tensor, " n"], high: Float[Tensor, " m"]) -> Float[Tensor, 
     ordered = high.sort().values
     below, up_to = (torch.searchsorted(ordered, low.contiguous(), right=right) for right in (False, True))
     return 1 - (below + up_to).to(high.dtype).mean() / 2 / len(high) if len(high) else high.new_tensor(math.nan)
+
+
+def roc(low: Float[Tensor, " n"], high: Float[Tensor, " m"]) -> Float[Tensor, "2 p"]:
+    """The ROC curve whose area is `auroc`: what is below a rising threshold, as a share of `high` (x) and of `low` (y).
+
+    From (0, 0) to (1, 1), a point for each distinct value; values that equal each other are passed in one straight step.
+    """
+    threshold = torch.cat([low, high]).unique()
+    curve = [
+        torch.searchsorted(one.sort().values, threshold, right=True).to(torch.float32) / max(1, len(one)) for one in (high, low)
+    ]
+    return torch.stack([torch.cat([one.new_zeros(1), one]) for one in curve])
