@@ -10,7 +10,7 @@ from exemplar_lab.notebook import run_notebook
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
-@pytest.mark.parametrize("name", ["00_world", "01_correspondence", "10_cocosnet"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
 @pytest.mark.parametrize(
     "parameters, message",
     [

@@ -1,9 +1,11 @@
 """From numbers per image to the mean with its 95 % interval, and to a table that a terminal can show."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int
+from scipy.stats import t as student
 from torch import Tensor
 
 PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
@@ -53,6 +55,13 @@ def with_interval(numbers: Float[Tensor, " n"]) -> dict[str, float]:
     mean, drawn = numbers[0], numbers[1:][numbers[1:].isfinite()]
     low, high = drawn.quantile(drawn.new_tensor([0.025, 0.975])).tolist() if len(drawn) else (math.nan, math.nan)
     return {"mean": mean.item(), "half_width": (high - low) / 2}
+
+
+def over_runs(values: Iterable[float]) -> dict[str, float]:
+    """{"mean", "half_width"} of one number of several training runs: Student's 95 % interval, NaN for a single run."""
+    runs = torch.tensor(list(values), dtype=torch.float64)
+    half = student.ppf(0.975, len(runs) - 1) * float(runs.std()) / math.sqrt(len(runs)) if len(runs) > 1 else math.nan
+    return {"mean": float(runs.mean()), "half_width": float(half)}
 
 
 def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[str, ...] = SHOWN) -> str:

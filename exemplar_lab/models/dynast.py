@@ -16,8 +16,9 @@ from exemplar_lab.translation import Translation
 
 @dataclass(frozen=True)
 class DynaSTConfig:
-    """Widths and choices; the defaults are the paper's.
+    """Widths and choices; the defaults are the paper's: 35.4 M parameters, and 318 GFLOP for one pair at 256².
 
+    (Released code: 92.5 M and 707 GFLOP, with more and wider residual blocks round the attention.)
     size: side of the images. condition_channels: of S_tgt and S_ref.
     widths: channels of each scale, coarse to fine; each scale is twice as fine as the one before, the last has the side `size`.
     blocks: per scale. top_k: candidates that a row hands on. patches: channels of each patch embedding.
