@@ -22,7 +22,7 @@ from exemplar_lab.metrics.points import (
     predicted_points,
     set_error,
 )
-from exemplar_lab.metrics.tables import summarise, table
+from exemplar_lab.metrics.tables import over_runs, summarise, table
 from exemplar_lab.translation import Batch, Truth
 
 SIZE = (24, 32)
@@ -284,3 +284,11 @@ def test_a_hidden_point_with_a_visible_twin_is_no_lack_of_a_match():
     twin[..., 2:] = 1.5
     cells = truth_of_cells(Truth(flow, hidden, match_set=torch.stack([flow, twin], dim=1)), (1, 2))
     assert cells.no_match.tolist() == [[[True, False]]] and not cells.visible.any()
+
+
+def test_interval_over_runs_is_students():
+    """Three runs: t(0.975, 2) = 4.303 times the standard error; one run says nothing of its spread."""
+    found = over_runs([1.0, 2.0, 4.0])
+    assert found["mean"] == pytest.approx(7 / 3)
+    assert found["half_width"] == pytest.approx(4.302653 * math.sqrt(7 / 3) / math.sqrt(3), rel=1e-6)
+    assert math.isnan(over_runs([1.0])["half_width"])

@@ -18,7 +18,6 @@ from exemplar_lab.translation import Translation
 class DynaSTConfig:
     """Widths and choices; the defaults are the paper's: 35.4 M parameters, and 318 GFLOP for one pair at 256².
 
-    (Released code: 92.5 M and 707 GFLOP, with more and wider residual blocks round the attention.)
     size: side of the images. condition_channels: of S_tgt and S_ref.
     widths: channels of each scale, coarse to fine; each scale is twice as fine as the one before, the last has the side `size`.
     blocks: per scale. top_k: candidates that a row hands on. patches: channels of each patch embedding.
@@ -27,6 +26,7 @@ class DynaSTConfig:
         more at the candidates of the block before it.
     finest_match: side of the finest scale that matches, the finer ones see the structure alone (Table 1); None: all match.
     once: count equal candidates once. released_mask: warp with the *pruned* links, as the released code does.
+    Released code: 92.5 M parameters and 707 GFLOP.
     Raises ValueError for settings that make no network.
     """
 
