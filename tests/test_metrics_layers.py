@@ -17,5 +17,5 @@ def test_each_layer_is_measured_on_its_own_grid():
         alone = evaluate_matching(match, batch)
         for number in ("epe", "pck@0.05", "no_match_auroc", "kept_links", "warp_l1"):
             torch.testing.assert_close(found[number], alone[number], equal_nan=True)
-    assert (fine["epe"] < coarse["epe"]).all() and (fine["mass"] > 0.9).all()
+    assert (fine["epe"] < 0.01).all() and (coarse["epe"][1] > 1) and (fine["mass"] > fine["no_match_mass"]).all()
     assert layer_names([*matches, matches[1]]) == ["8 × 8, block 1", "32 × 32, block 1", "32 × 32, block 2"]
