@@ -11,7 +11,7 @@ from exemplar_lab.losses.style import STYLE_LAYERS, style_transfer
 from exemplar_lab.metrics.structure import content_ssim, dominated, edge_correlation, edge_strength, luminance
 from exemplar_lab.models.dynast import DynaST
 from exemplar_lab.nn.features import features
-from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
+from exemplar_lab.training.checkpoint import find_checkpoint, last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
 from exemplar_lab.training.loop import train
 from exemplar_lab.training.recipe import make_source
@@ -172,7 +172,7 @@ def test_scores_know_the_rows_that_fulfil_one_wish_each():
     assert torch.allclose(rows["content"]["style_loss"].mean(), style_transfer(*seen)[1])
     photographs = replace(source, style="photographs").batch(torch.arange(1))
     answers = style_answers(model, photographs)
-    assert "painting_l1" not in style_scores(answers["warp"], photographs, look)
+    assert all("painting_l1" not in numbers for numbers in style_scores(answers, photographs, look).values())
 
 
 def test_the_recipe_trains_a_few_steps(tmp_path):
@@ -184,3 +184,13 @@ def test_the_recipe_trains_a_few_steps(tmp_path):
     assert make_source(about["recipe"]["validation"]) == recipe.validation
     with pytest.raises(ValueError, match="got the variant 'once', expected one of full"):
         make_recipe("dynast", "style", "smoke", variant="once")
+
+
+def test_the_shipped_checkpoint_transfers_at_other_sizes():
+    checkpoint = read_checkpoint(find_checkpoint("dynast-style-cpu"))
+    model = checkpoint.build()
+    assert checkpoint.about["features"] == "fixed-seed-v1" and {"DynaST", "content"} <= checkpoint.about["numbers"].keys()
+    rows = measure_styles(model, StylePairs(size=96, split="val", canvas=1), torch.arange(3), features())
+    mean = {name: {number: float(value.mean()) for number, value in numbers.items()} for name, numbers in rows.items()}
+    assert mean["DynaST"]["style_loss"] < 0.5 * mean["content"]["style_loss"]
+    assert mean["DynaST"]["content_ssim"] > mean["style image"]["content_ssim"] + 0.2

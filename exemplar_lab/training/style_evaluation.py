@@ -1,6 +1,6 @@
 """Style transfer against its two wishes, beside rows between which it must lie (Fig. 8 of [DynaST])."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +39,8 @@ def measure_styles(
         batch = source.batch(chosen, device)
         painting = source.painted(chosen, device) if source.style == "paintings" else None
         answers = style_answers(model, batch, name) | ({} if painting is None else {"true painting": painting})
-        for row, image in answers.items():
-            found.setdefault(row, []).append(style_scores(image, batch, features, painting))
+        for row, scores in style_scores(answers, batch, features, painting).items():
+            found.setdefault(row, []).append(scores)
     return {row: {number: torch.cat([one[number] for one in parts]) for number in parts[0]} for row, parts in found.items()}
 
 
@@ -61,20 +61,28 @@ def style_answers(model: Translator, batch: Batch, name: str = "DynaST") -> dict
 
 
 def style_scores(
-    image: Float[Tensor, "b 3 h w"], batch: Batch, features: nn.Module, painting: Float[Tensor, "b 3 h w"] | None = None
-) -> dict[str, Float[Tensor, " b"]]:
-    """STYLE_COLUMNS per image: SSIM and edges against the content, both terms of Eq. (11), and L1 to the true painting."""
-    losses = []
-    for one in range(len(image)):  # Eq. (11) is a mean over the batch
-        seen = [features(each[one : one + 1], STYLE_LAYERS) for each in (image, batch.target, batch.exemplar)]
-        losses.append(torch.stack(style_transfer(*seen)))
-    content, style = torch.stack(losses).unbind(1)
-    scores = {
-        "content_ssim": content_ssim(image, batch.target),
-        "edge_correlation": edge_correlation(image, batch.target),
-        "style_loss": style,
-        "content_loss": content,
-    }
-    if painting is None:
-        return scores
-    return scores | {"painting_l1": l1(image, painting, torch.ones_like(painting[:, 0], dtype=torch.bool))}
+    answers: Mapping[str, Float[Tensor, "b 3 h w"]],
+    batch: Batch,
+    features: nn.Module,
+    painting: Float[Tensor, "b 3 h w"] | None = None,
+) -> dict[str, dict[str, Float[Tensor, " b"]]]:
+    """STYLE_COLUMNS per row and image: SSIM and edges against the content, both terms of Eq. (11), L1 to the true painting."""
+    of_content, of_style = (features(image, STYLE_LAYERS) for image in (batch.target, batch.exemplar))
+    rows = {}
+    for row, image in answers.items():
+        seen = (features(image, STYLE_LAYERS), of_content, of_style)
+        # Eq. (11) is a mean over the batch, and asked of one image at a time here.
+        terms = [
+            style_transfer(*({layer: each[one : one + 1] for layer, each in maps.items()} for maps in seen))
+            for one in range(len(image))
+        ]
+        content, style = (torch.stack(term) for term in zip(*terms, strict=True))
+        rows[row] = {
+            "content_ssim": content_ssim(image, batch.target),
+            "edge_correlation": edge_correlation(image, batch.target),
+            "style_loss": style,
+            "content_loss": content,
+        }
+        if painting is not None:
+            rows[row]["painting_l1"] = l1(image, painting, torch.ones_like(painting[:, 0], dtype=torch.bool))
+    return rows

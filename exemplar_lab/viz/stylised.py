@@ -54,7 +54,7 @@ def style_scatter(
     axis = figure.subplots()
     for number, (name, numbers) in enumerate(rows.items()):
         colour = COLOURS[(7, 1, 0, 3, 5, 2, 4)[number % 7]]
-        axis.plot(numbers["content_ssim"], numbers["style_loss"], ".", ms=3, color=colour, alpha=0.25, mew=0, clip_on=False)
+        axis.plot(numbers["content_ssim"], numbers["style_loss"], ".", ms=6, color=colour, alpha=0.4, mew=0, clip_on=False)
         across, up = means[name]["content_ssim"], means[name]["style_loss"]
         axis.errorbar(
             across["mean"], up["mean"], xerr=across["half_width"], yerr=up["half_width"],
