@@ -17,13 +17,14 @@ def style_matrix(
     made: Float[Tensor, "n m 3 h w"],
     words: tuple[list[str], list[str]],
     title: str | None = None,
+    width: float | None = None,
 ) -> Figure:
     """Fig. 13 of [DynaST]: styles above, contents at the left, and every content in every style.
 
-    words: a few for each content, and for each style.
+    words: a few for each content, and for each style. width: of one picture, in inches.
     """
     figure, axes = picture_axes(
-        len(contents) + 1, len(styles) + 1, contents.shape[-2] / contents.shape[-1], title, room=0.06, words=0.18
+        len(contents) + 1, len(styles) + 1, contents.shape[-2] / contents.shape[-1], title, width, room=0.06, words=0.18
     )
     for column, (style, name) in enumerate(zip(styles, words[1], strict=True), start=1):
         show_image(axes[0, column], style, name)

@@ -39,7 +39,7 @@ def dynast_style(profile: str = "cpu", seed: int = 0, variant: str = "full") -> 
 
     exemplar-lab train dynast --data style
 
-    cpu: 0.35 s a step on an idle core, two minutes in all. On 96 validation pairs of 64², through fixed-seed-v1: content SSIM
+    cpu: 0.2 s a step on an idle core, a minute or two in all. On 96 validation pairs of 64², through fixed-seed-v1: content SSIM
     0.60 ± 0.02, correlation of edges 0.57 ± 0.02, style loss 0.57 ± 0.08, L1 to the true painting 0.150 ± 0.014; the content
     itself has 1, 1, 4.12 ± 0.56, 0.112 ± 0.012, and a mere change of its colours 0.81 ± 0.03, 0.99 ± 0.01, 0.26 ± 0.05,
     0.159 ± 0.015: by the two numbers of Fig. 8 this small network is beaten by three means and three deviations.
