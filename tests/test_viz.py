@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
 from exemplar_lab.translation import Batch, Truth
@@ -136,3 +137,17 @@ def test_no_folder_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert style.save_figure(Figure(), "", "01_nothing") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_gets_few_colours_only_where_nobody_will_see_it(tmp_path):
+    """A drawing of three colours keeps every pixel; noise of all colours stays a file of full colour."""
+    drawing = np.zeros((40, 60, 3), dtype=np.uint8)
+    drawing[:20, :30], drawing[20:, 30:] = (213, 94, 0), (0, 114, 178)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    for name, pixels, mode in (("drawing", drawing, "P"), ("noise", noise, "RGB")):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        style.in_few_colours(path)
+        with Image.open(path) as file:
+            assert file.mode == mode
+            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), pixels)
