@@ -19,10 +19,11 @@ _SMALL_RUN = {
     "betas": (0.5, 0.999),
     "decay_from": 0.4,
     "learning_rate": 2e-3,
+    "longest_gradient": 5.0,
 }
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6},
-    "cpu": _SMALL_RUN | {"steps": 300, "batch_size": 2, "save_every": 50},
+    "cpu": _SMALL_RUN | {"steps": 1000, "batch_size": 2},
     "gpu": _SMALL_RUN | {"steps": 10_000, "batch_size": 32, "save_every": 500, "learning_rate": 5e-4},
     "paper": {"weights": {"content": 1.0, "style": 3.0}, "pseudo": 0.0}
     | {"steps": 160_000, "batch_size": 32, "save_every": 2000},
