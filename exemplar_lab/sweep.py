@@ -220,10 +220,10 @@ def _lock(folder: Path) -> BinaryIO:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows has no such lock
-        pass
-    except OSError:
+    except BlockingIOError:
         raise ValueError(f"another sweep is at work in {folder}: wait for it, or name another folder") from None
+    except (ImportError, OSError):  # Windows has no such lock, nor have some folders on a network
+        pass
     return file
 
 

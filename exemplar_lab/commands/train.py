@@ -57,7 +57,11 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", default="fixed", help="what perceptual losses look through: fixed or vgg19 (default: fixed)"
     )
-    parser.add_argument("--variant", default="full", help="an ablation of the paper: without-domain, without-cycle, …")
+    parser.add_argument(
+        "--variant",
+        default="full",
+        help="an ablation: without-domain, … (cocosnet); without-pruning, without-inner-scale, one-scale, once, … (dynast)",
+    )
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME_OF_THE_RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 

@@ -31,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         self.scales = nn.ModuleList(one_scale() for _ in range(scales))
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 _ _"]]:
-        """Logits at each scale, for an image in [0, 1]."""
+        """Logits at each scale, for an image in [0, 1], or a structure and an image side by side."""
         image = image * 2 - 1
         logits = []
         for scale in self.scales:

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from exemplar_lab.correspondence import DenseMatch, SparseMatch
+from exemplar_lab.gather import gather_dot
 from exemplar_lab.nn.blocks import ResidualBlock, upsample
 from exemplar_lab.nn.spade import SpadeNorm
-from exemplar_lab.ops.attention import dense_attention, gather_dot, sparse_attention
+from exemplar_lab.ops.attention import dense_attention, sparse_attention
 from exemplar_lab.ops.candidates import first_of_each
 from exemplar_lab.ops.modulation import positional_norm
 from exemplar_lab.ops.pruning import decide, fill_lost_mass, kept_weight, prune
@@ -22,7 +23,8 @@ MatchNorm = Literal["unit", "instance", "channel"]
 
 EPSILON = 1e-2
 """ε of Eq. (12), relative to the best link of a row. The gradient of a row that keeps nothing is 1 / ε times that of another:
-with 1e-8 one such row would outweigh all others, with 1e-2 a warp loses a hundredth of its colour."""
+with 1e-8 one such row would outweigh all others, with 1e-2 a warp loses a hundredth of its colour where the best link is kept,
+and fades to grey where only links far weaker than the best are."""
 
 
 class PatchEmbedding(nn.Module):
@@ -126,6 +128,8 @@ class DynaSTBlock(nn.Module):
         to length one, so that scores are cosines times τ, and joins pos after that. "channel" leaves instance normalisation
         out, as the released code does: then the overall colours stay in the keys, which no query can know.
     once: a position that stands several times among the candidates counts once.
+    Norm of Eq. (8), (9) is `positional_norm`, over the channels of each position without gain and shift, as in the released
+    code.
     """
 
     def __init__(

@@ -164,7 +164,8 @@ def evaluate_checkpoint(
     model, source = checkpoint.build().to(device), make_source(recipe["validation"])
     if isinstance(source, StylePairs):
         looks = features(recipe["features"]).to(device)
-        return sum_up(measure_styles(model, source, torch.arange(pairs), looks, recipe["name"], device, progress=progress))
+        indices = torch.arange(min(pairs, source.length or pairs))
+        return sum_up(measure_styles(model, source, indices, looks, recipe["name"], device, progress=progress))
     shows_condition = recipe["warm_up_steps"] is None
     return sum_up(measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress))
 

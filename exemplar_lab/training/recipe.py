@@ -47,8 +47,8 @@ class Recipe:
     discriminator_width: int = 64
     discriminator_layers: int = 4
     discriminator_scales: int = 2
-    warm_up_steps: int | None = None
     longest_gradient: float | None = None
+    warm_up_steps: int | None = None
     save_every: int = 100
     seed: int = 0
 

@@ -52,7 +52,7 @@ COCOSNET = {
 VARIANTS = ("full", "without-domain", "without-cycle", "batch-norm", "spatial-centring", "occluded")
 """The paper's own comparisons: Fig. 9 takes away the domain loss or the cycle term, Fig. 18 has batch for positional
 normalisation, Fig. 19 centres features over space and not over channels. "occluded": people of the
-medium tier with its occluders, for the time that DynaST is trained on them."""
+medium tier with its occluders, 1000 steps, which took 1065 s beside 869 s for the 700 of DynaST."""
 
 _WEIGHTS = {"feat": 2.0, "perc": 0.1, "context": 0.01, "adv": 0.02, "domain": 3.0, "reg": 1.0, "warp": 50.0}
 """ψ of Eq. (14); the paper prints none. With the small fixed features these keep the image terms from blurring the match;
