@@ -1,12 +1,15 @@
 """DynaST's recipes: the rows of Table 1, and a run that may be stopped at any moment."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from math import isfinite
 
 import pytest
 import torch
 from lightning_fabric import Fabric
-from test_training import assert_same, weights_of
+from test_training import WORKER, assert_same, weights_of
 
 from exemplar_lab.models.dynast import DynaST
 from exemplar_lab.training import state
@@ -144,3 +147,15 @@ def test_unknown_variants_are_refused():
         make_recipe("dynast", "people", "smoke", variant="cheap")
     with pytest.raises(ValueError, match="got the model 'dynasty', expected one of cocosnet, dynast"):
         make_recipe("dynasty")
+
+
+def test_two_processes_share_a_batch_and_leave_no_parameter_idle(tmp_path):
+    """The row of Table 1 with most taken away: DistributedDataParallel refuses parameters that no gradient reaches."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [WORKER, tmp_path / "two", "--recipe=dynast,one-scale"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    recipe = replace(make_recipe("dynast", "people", "smoke", variant="one-scale"), steps=6, batch_size=4, save_every=2)
+    list(train(recipe, tmp_path / "one"))
+    logs = [[list(row.values())[:-1] for row in read_log(tmp_path / run)] for run in ("two", "one")]
+    assert torch.allclose(*(torch.tensor(log[0]) for log in logs), rtol=1e-3)

@@ -7,10 +7,12 @@ import time
 from dataclasses import replace
 
 from exemplar_lab.training.loop import make_fabric, train
-from exemplar_lab.training.recipes.cocosnet import cocosnet_people
+from exemplar_lab.training.recipes import make_recipe
 
 if __name__ == "__main__":
-    recipe = replace(cocosnet_people("smoke"), steps=6, batch_size=4, save_every=1 if "WORLD_SIZE" in os.environ else 2)
+    named = next((one.removeprefix("--recipe=").split(",") for one in sys.argv if one.startswith("--recipe=")), ["cocosnet"])
+    recipe = make_recipe(named[0], "people", "smoke", variant=(*named, "full")[1])
+    recipe = replace(recipe, steps=6, batch_size=4, save_every=1 if "WORLD_SIZE" in os.environ else 2)
     fabric = make_fabric("cpu")
     for step in train(recipe, sys.argv[1], fabric):
         print(f"step {step.number}", flush=True)
