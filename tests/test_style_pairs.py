@@ -189,7 +189,8 @@ def test_the_recipe_trains_a_few_steps(tmp_path):
 def test_the_shipped_checkpoint_transfers_at_other_sizes():
     checkpoint = read_checkpoint(find_checkpoint("dynast-style-cpu"))
     model = checkpoint.build()
-    assert checkpoint.about["features"] == "fixed-seed-v1" and {"DynaST", "content"} <= checkpoint.about["numbers"].keys()
+    assert checkpoint.about["features"] == "fixed-seed-v1"
+    assert {"dynast-style-cpu", "content"} <= checkpoint.about["numbers"].keys()
     rows = measure_styles(model, StylePairs(size=96, split="val", canvas=1), torch.arange(3), features())
     mean = {name: {number: float(value.mean()) for number, value in numbers.items()} for name, numbers in rows.items()}
     assert mean["DynaST"]["style_loss"] < 0.5 * mean["content"]["style_loss"]

@@ -205,9 +205,11 @@ def _labels(
 def _image_scores(translation: Translation, batch: Batch) -> dict[str, Tensor]:
     """image_…: the output; warp_image_…: the last warp at the size of the image (DynaST Table 1); against the whole target."""
     everywhere = torch.ones_like(batch.target[:, 0], dtype=torch.bool)
-    warp = F.interpolate(translation.warps[-1], batch.target.shape[-2:], mode="bilinear", align_corners=False)
+    images = {"image": translation.image}
+    for warp in translation.warps[-1:]:
+        images["warp_image"] = F.interpolate(warp, batch.target.shape[-2:], mode="bilinear", align_corners=False)
     return {
         f"{name}_{measure}": function(image, batch.target, everywhere)
-        for name, image in (("image", translation.image), ("warp_image", warp))
+        for name, image in images.items()
         for measure, function in (("l1", l1), ("psnr", psnr), ("ssim", masked_ssim))
     }
