@@ -3,14 +3,17 @@
 Two heaps, because glibc gives large blocks back to the system as soon as they are free and pays for each of their pages again.
 `default` is what everybody has. `warm` keeps what it once had: what wins there wins by itself, and not against malloc.
 
-On one core of a Zen 5, warm heap, `plain` over ours; processor time, because the machine was busy:
+One run of this command on one core of a Zen 5, the fastest of nine calls, `plain` over ours:
 
-            forward          forward + backward   peak forward, MB   peak both, MB
-    64²     71 / 4.5 ms      204 / 10.5 ms        210 / 8.7          361 / 20
-    128²    144 / 9.2 ms     406 / 28 ms          419 / 18           724 / 42
-    256²    285 / 22 ms      818 / 65 ms          839 / 40           1453 / 92
+            warm: forward    forward + backward   default: forward   forward + backward   peak MB, forward   both
+    64²     68 / 3.7 ms      196 / 10.5 ms        212 / 3.1 ms       484 / 9.3 ms         210 / 8.6          361 / 20
+    128²    137 / 7.8 ms     390 / 22.5 ms        428 / 7.7 ms       996 / 23.3 ms        419 / 18           724 / 42
+    256²    259 / 18.3 ms    786 / 56.2 ms        857 / 18.0 ms      1958 / 54.2 ms       839 / 40           1453 / 92
 
-Training takes 16 times less memory at 256² and cannot take 20 times less: the answer and its gradients alone are 76 MB.
+With links anywhere 518 / 33 and 1238 / 89 ms at 256², warm. `rows` gathers from values whose vectors lie in one piece, the best
+plain way that was found: 40, 80 and 155 ms forward, 167, 332 and 676 ms in all. The floor at 256² is 3.5 ms forward and 10.5 ms
+in all, of arithmetic. Training takes 16 times less memory at 256² and cannot take 20 times less: the answer and its gradients
+alone are 76 MB. 616 bytes per pixel, from 256² to 1024². On a GPU it was never run.
 """
 
 import json
