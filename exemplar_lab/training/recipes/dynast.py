@@ -69,7 +69,8 @@ def dynast_people(profile: str = "cpu", seed: int = 0, variant: str = "full") ->
 
     cpu, as measured: 700 steps in 869 s on one core of a busy machine; 0.66 s a step, 8 minutes, on two quiet ones. 256
     validation pairs: PCK@0.1 0.803 ± 0.016 and PCK@0.05 0.544 ± 0.023 (copy 0.461 and 0.181), end-point error 4.3 px (8.2 for
-    CoCosNet, trained on the same people for longer, with PCK@0.05 0.327), warp L1 0.549 × that of copying (oracle 0.425), image L1 0.038. It prunes
+    CoCosNet, trained on the same people for longer, with PCK@0.05 0.327),
+    warp L1 0.549 × that of copying (oracle 0.425), image L1 0.038. It prunes
     nothing: no-match AUROC 0.50, rank correlation of links and count 0.02. Notebook 03 shows why: the losses as printed hardly
     ask for it, and our start, which keeps all links, makes it harder still. gpu and paper: never run.
     """
