@@ -219,3 +219,10 @@ def test_recordings_of_the_released_code(parity, kind, smooth, tau):
     for name, gradient in zip(features, gradients, strict=True):
         theirs = tokens(recorded[f"grad_{name}"])
         assert (gradient - theirs).abs().max() < 2e-4 * max(1.0, float(theirs.abs().max())), name
+
+
+def test_once_prefers_a_position_without_weight_to_a_repetition():
+    index = torch.tensor([[[3, 3, 5, 7, 3]]])
+    weight = torch.tensor([[[0.5, 0.3, 0.0, 0.0, 0.2]]], dtype=torch.float64)
+    assert sorted(kept_candidates(weight, index, 3, once=True).flatten().tolist()) == [3, 5, 7]
+    assert kept_candidates(weight, index, 3).flatten().tolist() == [3, 3, 3]

@@ -9,6 +9,7 @@ from math import isfinite
 import pytest
 import torch
 from lightning_fabric import Fabric
+from PIL import Image
 from test_training import WORKER, assert_same, weights_of
 
 from exemplar_lab.models.dynast import DynaST
@@ -159,3 +160,26 @@ def test_two_processes_share_a_batch_and_leave_no_parameter_idle(tmp_path):
     list(train(recipe, tmp_path / "one"))
     logs = [[list(row.values())[:-1] for row in read_log(tmp_path / run)] for run in ("two", "one")]
     assert torch.allclose(*(torch.tensor(log[0]) for log in logs), rtol=1e-3)
+
+
+def test_a_bound_on_the_gradient_holds_it(tmp_path):
+    """Adam undoes a common factor, until the gradient is far below its epsilon: then nothing moves."""
+    moved = {}
+    for name, longest in {"free": None, "held": 1e-14}.items():
+        recipe = replace(SMOKE, steps=1, longest_gradient=longest, weights={"match": 100.0})
+        state_of = TrainingState(recipe, Fabric(accelerator="cpu", devices=1))
+        before = state_of.model.target_embedding.patches[0].weight.detach().clone()
+        state_of.step(recipe.source.batch(torch.arange(4)), 1, tmp_path)
+        moved[name] = (state_of.model.target_embedding.patches[0].weight - before).abs().max().item()
+    assert moved["held"] < 1e-6 < 1e-4 < moved["free"]
+
+
+def test_the_exemplar_of_a_photograph_is_not_distorted_twice(tmp_path):
+    for name in ("one", "two"):
+        Image.new("RGB", (80, 80)).save(tmp_path / f"{name}.png")
+    assert make_recipe("dynast", "people", "cpu").pseudo == 0.3
+    assert make_recipe("dynast", "photos", "cpu").pseudo == make_recipe("dynast", str(tmp_path), "cpu").pseudo == 0.0
+
+
+def test_the_paper_profile_has_the_printed_weight_of_the_adversary():
+    assert make_recipe("dynast", "people", "paper").weights["adv"] == 10.0 > make_recipe("dynast").weights["adv"]
