@@ -1,4 +1,4 @@
-"""The truth of pixels brought to the cells of a match, and matches that mark the ends of the scale: oracle, copy, random."""
+"""The truth of pixels brought to the cells of a match, and matches to compare with: oracle, copy, nearest label, random."""
 
 import math
 from dataclasses import dataclass
@@ -144,3 +144,48 @@ def random_match(batch: int, query_size: tuple[int, int], key_size: tuple[int, i
     shape = batch, query_size[0] * query_size[1], 1
     index = torch.randint(key_size[0] * key_size[1], shape, generator=torch.Generator().manual_seed(seed))
     return SparseMatch(query_size, key_size, index, torch.ones(shape))
+
+
+def nearest_label_match(target_label: Int[Tensor, "b hq wq"], exemplar_label: Int[Tensor, "b hk wk"]) -> SparseMatch:
+    """Every position looks at the nearest exemplar position of its own label: what labels give without looking at the image.
+
+    Labels lie on the grids of the match, see `transfer.labels_of_cells`; background, −1, is a label as any other. Distances are
+    counted in cells of the exemplar, both grids laid over each other; of equally near positions it is the last, in which
+    `copy_match` agrees. Where the exemplar lacks the label, the same place.
+    """
+    query_size, key_size = (tuple(label.shape[1:]) for label in (target_label, exemplar_label))
+    copy = copy_match(len(target_label), query_size, key_size).to(target_label.device)
+    nearest = [_nearest_of_label(*pair) for pair in zip(target_label, exemplar_label, strict=True)]
+    index = torch.stack(nearest).flatten(1)[..., None]
+    index = torch.where(index < 0, copy.index, index)
+    return SparseMatch(query_size, key_size, index, copy.weight)
+
+
+def _nearest_of_label(target: Int[Tensor, "hq wq"], exemplar: Int[Tensor, "hk wk"]) -> Int[Tensor, "hq wq"]:
+    """The index of the nearest key cell of the same label; −1 where there is none.
+
+    First the nearest within each column of the exemplar, then the nearest of the columns: the squared distance is a sum over
+    axes. It is counted in whole steps, times the number of keys, so that the lowest digits have room for the index and one
+    minimum finds both, exactly.
+    """
+    (hq, wq), (hk, wk) = target.shape, exemplar.shape
+    down, across = _steps(hq, hk, target.device) * wq, _steps(wq, wk, target.device) * hq
+    step = math.gcd(*(math.gcd(2 * q, 2 * k, q - k) * other for q, k, other in ((hq, hk, wq), (wq, wk, hq))))
+    down = (down // step).square() * hk * wk - torch.arange(hk, device=target.device) * wk
+    across = (across // step).square() * hk * wk - torch.arange(wk, device=target.device)
+    far = torch.iinfo(torch.long).max // 2
+    index = torch.full_like(target, -1, dtype=torch.long)
+    for label in target.unique():
+        asked = target == label
+        row, column = asked.nonzero(as_tuple=True)
+        rows, row = row.unique(return_inverse=True)
+        in_column = torch.where(exemplar == label, down[rows][:, :, None], far).amin(1)
+        best = (in_column[row] + across[column]).amin(1)
+        index[asked] = torch.where(best < far // 2, -best % (hk * wk), -1)
+    return index
+
+
+def _steps(queries: int, keys: int, device: torch.device) -> Int[Tensor, "{queries} {keys}"]:
+    """From the centre of each query cell to that of each key cell along one axis, in 1 / (2 · queries) of a key cell."""
+    query, key = (2 * torch.arange(number, device=device) + 1 for number in (queries, keys))
+    return query[:, None] * keys - key * queries
