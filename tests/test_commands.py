@@ -26,7 +26,7 @@ def test_evaluate_prints_a_table_and_writes_json_and_a_shipped_checkpoint(run, c
     arguments = ["--pairs", "4", "--json", str(tmp_path / "numbers.json"), "--ship", str(tmp_path / "shipped")]
     assert main(["evaluate", str(run), *arguments]) == 0
     printed = capsys.readouterr().out
-    assert all(row in printed for row in ("cocosnet-people-smoke", "oracle", "copy", "random", "pck@0.1"))
+    assert all(row in printed for row in ("cocosnet-people-smoke", "oracle", "copy", "nearest label", "random", "pck@0.1"))
     rows = json.loads((tmp_path / "numbers.json").read_text())
     assert rows["oracle"]["pck@0.1"]["mean"] > 0.99 > rows["random"]["pck@0.1"]["mean"]
     shipped = json.loads((tmp_path / "shipped" / "checkpoint.json").read_text())

@@ -38,4 +38,4 @@ def test_cocosnet_writes_its_figures_with_their_origin(tmp_path):
         manifest = json.loads((tmp_path / f"{name}.json").read_text())
         assert manifest["parameters"]["profile"] == "smoke" and "torch" in manifest["versions"]
     rows = json.loads((tmp_path / "10_people.json").read_text())["parameters"]["rows"]
-    assert {"CoCosNet", "oracle", "copy", "random"} == rows.keys()
+    assert {"CoCosNet", "oracle", "copy", "nearest label", "random"} == rows.keys()

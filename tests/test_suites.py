@@ -22,6 +22,7 @@ from exemplar_lab.metrics.tables import summarise, table
 from exemplar_lab.training import suite_report
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.evaluation import measure, score, sum_up, translate
+from exemplar_lab.training.references import REFERENCES
 from exemplar_lab.training.suite_report import Contestant, evaluate_suite, report_csv, report_text, without_nan, write_whole
 from exemplar_lab.translation import Translation
 
@@ -90,7 +91,7 @@ def zoom():
 def test_any_function_of_a_batch_is_scored_beside_the_references(zoom):
     assert [level["value"] for level in zoom["levels"]] == list(DIALS["zoom"].levels)
     for rows in [level["rows"] for level in zoom["levels"]] + [zoom["overall"]]:
-        assert list(rows) == ["mine", "oracle", "copy", "random"]
+        assert list(rows) == ["mine", *REFERENCES]
         assert rows["mine"] == rows["copy"] and "image_l1" not in rows["mine"]
         assert rows["oracle"]["epe"]["mean"] < rows["copy"]["epe"]["mean"] < rows["random"]["epe"]["mean"]
     about = {"task": "people", "dial": "zoom", "tier": "medium", "split": "test", "pairs": 16, "size": 32, "world": VERSION}
@@ -125,9 +126,9 @@ def test_the_report_is_strict_json_a_table_and_csv(zoom):
     )
     assert {"epe", "cycle", "pck@0.1", "links_rank"} <= set(text[1].split())
     assert [line.split()[:2] for line in text[3:6]] == [["0.33", "mine"], ["0.33", "oracle"], ["0.33", "copy"]]
-    assert len(text) == 3 + 9 * 4 and text[-1].startswith("overall  random")
+    assert len(text) == 3 + 9 * 5 and text[-1].startswith("overall  random")
     lines = list(csv.DictReader(io.StringIO(report_csv([zoom, zoom]))))
-    assert len(lines) == 2 * 9 * 4 * len(zoom["overall"]["copy"])
+    assert len(lines) == 2 * 9 * 5 * len(zoom["overall"]["copy"])
     one = next(line for line in lines if (line["level"], line["row"], line["number"]) == ("2", "copy", "epe"))
     assert float(one["mean"]) == zoom["levels"][5]["rows"]["copy"]["epe"]["mean"]
 
@@ -136,7 +137,7 @@ def test_answers_on_different_grids_have_references_each():
     source = suite("easy", "people", 32).levels[0].source
     answers = {n: lambda b, side=n: copy_match(len(b), (side, side), (side, side)) for n in (8, 16)}
     measured = score({str(n): answer for n, answer in answers.items()}, source, torch.arange(3), batch_size=2)
-    assert list(measured) == ["8", "16"] + [f"{row} {n} × {n}" for n in (8, 16) for row in ("oracle", "copy", "random")]
+    assert list(measured) == ["8", "16"] + [f"{row} {n} × {n}" for n in (8, 16) for row in REFERENCES]
     torch.testing.assert_close(measured["8"], measured["copy 8 × 8"], equal_nan=True)
     assert all(value.shape == (3,) for row in measured.values() for value in row.values())
 
@@ -196,7 +197,7 @@ def test_the_command_prints_json_and_nothing_else(capsys):
     printed = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     (report,) = printed["suites"]
     assert [level["name"] for level in report["levels"]] == ["0", "1"]
-    assert list(report["overall"]) == ["oracle", "copy", "random"] and report["suite"]["dial"] == "extras"
+    assert list(report["overall"]) == list(REFERENCES) and report["suite"]["dial"] == "extras"
     assert all(math.isfinite(report["overall"][row]["epe"]["mean"]) for row in report["overall"])
 
 

@@ -1,8 +1,8 @@
-"""A model against exact truth, beside an oracle, a copy and a random row, so that its numbers can be read."""
+"""A model against exact truth, beside the rows of `references`, so that its numbers can be read."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ from torch import Tensor
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
-from exemplar_lab.metrics.cells import copy_match, random_match
 from exemplar_lab.metrics.layers import layer_scores
 from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
 from exemplar_lab.metrics.tables import summarise
-from exemplar_lab.metrics.transfer import class_oracle, expected_transfer, labels_of_cells, transfer_matrix, transfer_summary
+from exemplar_lab.metrics.transfer import class_oracle, expected_transfer, transfer_matrix, transfer_summary
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.recipe import make_source
+from exemplar_lab.training.references import SEED, part_labels, reference_matches
 from exemplar_lab.training.style_evaluation import measure_styles
 from exemplar_lab.translation import Batch, Source, Translation, Translator
 
@@ -28,9 +28,19 @@ Answer = Callable[[Batch], Translation | Correspondence]
 
 PerImage = dict[str, dict[str, Tensor]]
 Rows = dict[str, dict[str, dict[str, float | None]]]
-REFERENCES = ("oracle", "copy", "random")
-SEED = 0
-"""Of the random row."""
+
+
+class Asked(NamedTuple):
+    """One batch with what was answered to it.
+
+    numbers: of the samples. references: on each of the grids that answers have, `reference_matches`, by what is added to the
+    names of their rows: nothing, or " 16 × 16" where there are several grids.
+    """
+
+    numbers: Int[Tensor, " b"]
+    batch: Batch
+    given: dict[str, Translation | Correspondence]
+    references: dict[str, dict[str, Correspondence]]
 
 
 def translate(model: Translator, exemplar_condition: bool = True) -> Answer:
@@ -58,8 +68,9 @@ def score(
 
     answers: name of the row -> function of a batch that gives a `Translation`, of which the last match is measured, or a match.
     Rows: those of `answers`; with `references` also "oracle", the best that can be said on the grids of the match, "copy",
-    every position looks at itself, and "random", everywhere at random. Answers on different grids get references each, named
-    "oracle 16 × 16". grid: that of the references where nobody answers; by default half the side of the images.
+    every position looks at itself, "nearest label", at the nearest of its own part (where truth has parts), and "random",
+    everywhere at random. Answers on different grids get references each, named "oracle 16 × 16". grid: that of the references
+    where nobody answers; by default half the side of the images.
     Numbers: those of `evaluate_matching`, and of a Translation image_l1, image_psnr, image_ssim of the generated image against
     the target, and warp_image_… of its last warp, whole images, meant for paired samples.
     transfer: the true transfer matrix of the classes in `truth.target_part`; adds two matrices per image, "transfer" and
@@ -67,22 +78,57 @@ def score(
     progress: wraps the list of batches, for example `tqdm`.
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
+    for asked in ask(answers, source, indices, device, references, grid, batch_size, progress):
+        for name, scores in matching_scores(asked, transfer).items():
+            rows.setdefault(name, []).append(scores)
+    return joined(rows)
+
+
+@torch.inference_mode()
+def ask(
+    answers: dict[str, Answer],
+    source: Source,
+    indices: Int[Tensor, " n"],
+    device: torch.device | str = "cpu",
+    references: bool = True,
+    grid: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    progress: Callable[[Iterable], Iterator] = iter,
+) -> Iterator[Asked]:
+    """Each answer once for each batch, so that all that is measured is measured of the same answer; see `score`."""
     for chosen in progress(indices.split(batch_size)):
         batch = source.batch(chosen, device=device)
-        grids = {}
-        for name, answer in answers.items():
-            given = answer(batch)
-            match = given.matches[-1] if isinstance(given, Translation) else given
-            scores = _match_scores(match, batch, transfer)
-            scores |= _image_scores(given, batch) if isinstance(given, Translation) else {}
-            rows.setdefault(name, []).append(scores)
-            grids[match.query_size, match.key_size] = None
-        if references:
-            half = grid or tuple(side // 2 for side in batch.target.shape[-2:])
-            for sizes in grids or {(half, half): None}:
-                words = " {} × {}".format(*sizes[0]) if len(grids) > 1 else ""
-                for name, scores in _reference_scores(batch, *sizes, SEED + int(chosen[0]), transfer).items():
-                    rows.setdefault(name + words, []).append(scores)
+        given = {name: answer(batch) for name, answer in answers.items()}
+        half = grid or tuple(side // 2 for side in batch.target.shape[-2:])
+        matches = [last_match(one) for one in given.values()]
+        grids = list(dict.fromkeys((one.query_size, one.key_size) for one in matches)) or [(half, half)]
+        words = [" {} × {}".format(*query_size) for query_size, _ in grids] if len(grids) > 1 else [""]
+        seed = SEED + int(chosen[0])
+        found = {word: reference_matches(batch, *sizes, seed) for word, sizes in zip(words, grids, strict=True)}
+        yield Asked(chosen, batch, given, found if references else {})
+
+
+def last_match(given: Translation | Correspondence) -> Correspondence:
+    """What is measured of an answer: the match itself, or the finest of a translation."""
+    return given.matches[-1] if isinstance(given, Translation) else given
+
+
+@torch.inference_mode()
+def matching_scores(asked: Asked, transfer: Float[Tensor, "c c"] | None = None) -> dict[str, dict[str, Tensor]]:
+    """{row: {number: one value per image}} of one batch; see `score`."""
+    batch, rows = asked.batch, {}
+    for name, given in asked.given.items():
+        rows[name] = _match_scores(last_match(given), batch, transfer)
+        rows[name] |= _image_scores(given, batch) if isinstance(given, Translation) else {}
+    for words, matches in asked.references.items():
+        copy = matches["copy"]
+        rows["oracle" + words] = _oracle_scores(batch, copy.query_size, copy.key_size, transfer)
+        rows |= {name + words: _match_scores(match, batch, transfer) for name, match in matches.items()}
+    return rows
+
+
+def joined(rows: dict[str, list[dict[str, Tensor]]]) -> PerImage:
+    """The batches of each row end to end."""
     return {row: {number: torch.cat([b[number] for b in batches]) for number in batches[0]} for row, batches in rows.items()}
 
 
@@ -126,7 +172,7 @@ def measure_layers(
         rows = [*layer_scores(translation.matches, batch), _image_scores(translation, batch)]
         for name, scores in zip(names, rows, strict=True):
             found.setdefault(name, []).append(scores)
-    return {name: {number: torch.cat([one[number] for one in parts]) for number in parts[0]} for name, parts in found.items()}
+    return joined(found)
 
 
 def layer_names(matches: Sequence[Correspondence]) -> list[str]:
@@ -170,16 +216,14 @@ def evaluate_checkpoint(
     return sum_up(measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress))
 
 
-def _reference_scores(
-    batch: Batch, query_size: tuple[int, int], key_size: tuple[int, int], seed: int, transfer: Tensor | None
-) -> dict[str, dict[str, Tensor]]:
-    grids, device = (query_size, key_size), batch.target.device
-    rows = {"oracle": oracle_scores(batch, *grids)}
+def _oracle_scores(
+    batch: Batch, query_size: tuple[int, int], key_size: tuple[int, int], transfer: Tensor | None
+) -> dict[str, Tensor]:
+    scores = oracle_scores(batch, query_size, key_size)
     if transfer is not None:
-        match = class_oracle(transfer.to(device), *_labels(batch, *grids, len(transfer)))
-        rows["oracle"] |= _transfer_scores(match, batch, transfer)
-    others = {"copy": copy_match(len(batch), *grids), "random": random_match(len(batch), *grids, seed=seed)}
-    return rows | {name: _match_scores(match.to(device), batch, transfer) for name, match in others.items()}
+        match = class_oracle(transfer.to(batch.target.device), *part_labels(batch, query_size, key_size, len(transfer)))
+        scores |= _transfer_scores(match, batch, transfer)
+    return scores
 
 
 def _match_scores(match: Correspondence, batch: Batch, transfer: Tensor | None) -> dict[str, Tensor]:
@@ -187,19 +231,9 @@ def _match_scores(match: Correspondence, batch: Batch, transfer: Tensor | None) 
 
 
 def _transfer_scores(match: Correspondence, batch: Batch, transfer: Tensor) -> dict[str, Tensor]:
-    labels = _labels(batch, match.query_size, match.key_size, len(transfer))
+    labels = part_labels(batch, match.query_size, match.key_size, len(transfer))
     expected = expected_transfer(transfer, *labels)
     return {"transfer": transfer_matrix(match, *labels, len(transfer)), "expected_transfer": expected}
-
-
-def _labels(
-    batch: Batch, query_size: tuple[int, int], key_size: tuple[int, int], classes: int
-) -> tuple[Int[Tensor, "b hk wk"], Int[Tensor, "b hq wq"]]:
-    """Of exemplar and target, on the grids of a match."""
-    truth = batch.truth
-    if truth is None or truth.target_part is None or truth.exemplar_part is None:
-        raise ValueError("got pairs without labels, expected truth.target_part and exemplar_part to measure a transfer matrix")
-    return labels_of_cells(truth.exemplar_part, key_size, classes), labels_of_cells(truth.target_part, query_size, classes)
 
 
 def _image_scores(translation: Translation, batch: Batch) -> dict[str, Tensor]:

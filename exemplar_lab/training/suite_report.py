@@ -17,7 +17,8 @@ from exemplar_lab.data.synth.suites import TRANSFER, Suite
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.metrics.tables import table
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
-from exemplar_lab.training.evaluation import REFERENCES, SEED, Answer, PerImage, Rows, score, sum_up, translate
+from exemplar_lab.training.evaluation import Answer, PerImage, Rows, score, sum_up, translate
+from exemplar_lab.training.references import REFERENCES, SEED
 from exemplar_lab.translation import Source
 
 SHOWN = (
