@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "widgets": NOUNS | {"ops", "viz", "data"},
     "benchmarks": NOUNS | {"ops", "data"},
     "equations": {"papers"},
+    "published": {"papers"},
     "notebook": set(),
     "sweep": {"notebook"},
     "commands": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook", "sweep"} | SIBLINGS,
