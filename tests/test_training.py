@@ -17,9 +17,10 @@ from exemplar_lab.data.synth.people import VERSION
 from exemplar_lab.training import objective, state
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
-from exemplar_lab.training.loop import local_indices, sample_indices, train
+from exemplar_lab.training.loop import train
 from exemplar_lab.training.recipe import make_source
 from exemplar_lab.training.recipes.cocosnet import cocosnet_people
+from exemplar_lab.training.samples import local_indices, sample_indices
 from exemplar_lab.training.state import DivergedError
 
 WORKER = Path(__file__).parent / "train_worker.py"

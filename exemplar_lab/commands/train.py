@@ -13,11 +13,25 @@ def train(given: argparse.Namespace) -> None:
     exemplar-lab train cocosnet --data photos
     exemplar-lab train cocosnet --data MY_FOLDER_OF_PHOTOGRAPHS
     torchrun --nproc-per-node 8 -m exemplar_lab train cocosnet --profile paper
+    exemplar-lab train features
     """
+    if given.model == "features":
+        return _train_features(given)
     from exemplar_lab.training.recipes import make_recipe
 
     recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant, given.features)
     _train(recipe, given.out or Path("runs") / recipe.name, given.device)
+
+
+def _train_features(given: argparse.Namespace) -> None:
+    """The network that losses and metrics look through; its file lies in the folder of the run, or where --ship says."""
+    from exemplar_lab.training.feature_recipe import feature_recipe
+    from exemplar_lab.training.feature_state import ship_features
+
+    recipe = feature_recipe(given.profile, given.seed)
+    run = given.out or Path("runs") / recipe.name
+    _train(recipe, run, given.device)
+    print(ship_features(run, run / "features"))
 
 
 def _train(recipe, run: Path, device: str) -> Path:
@@ -46,7 +60,7 @@ def _train(recipe, run: Path, device: str) -> Path:
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="cocosnet or dynast")
+    parser.add_argument("model", help="cocosnet, dynast, or features: the network that losses and metrics look through")
     parser.add_argument(
         "--data",
         default="people",

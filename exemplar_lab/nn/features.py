@@ -7,31 +7,40 @@ layer names and strides (relu1_* at full size, relu5_* at a sixteenth), and a `n
 import hashlib
 import os
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from exemplar_lab.nn.feature_stack import activations, freeze, layer_names, vgg_stack
+from exemplar_lab.nn.lab_features import LabFeatures, load_lab
+
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256_PREFIX = "dcbb9e9d"
 VGG19_VARIABLE = "EXEMPLAR_LAB_VGG19"
 """Environment variable that may name the weights file."""
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB images in [0, 1]."""
+NETWORKS = ("lab", "fixed", "vgg19")
+DEFAULT = "fixed"
+"""What losses and metrics look through where nothing else is asked for."""
 
 
-def features(name: str = "fixed", path: str | Path | None = None) -> "FixedFeatures | VGG19Features":
-    """The extractor called `name`; `path` is a weights file for "vgg19". Raises ValueError for an unknown name."""
-    if name == "fixed" and path is None:
-        return FixedFeatures()
+def features(name: str = DEFAULT, path: str | Path | None = None) -> "LabFeatures | FixedFeatures | VGG19Features":
+    """The network called `name`: "lab", trained on the procedural world; "fixed", not trained at all; "vgg19", the papers'.
+
+    path: a file of weights, for "lab" (see `load_lab`) and "vgg19" (see `load_vgg19`). Raises ValueError for an unknown name.
+    """
+    if name == "lab":
+        return load_lab(path)
     if name == "vgg19":
         return load_vgg19(path)
-    if name == "fixed":
+    if name != "fixed":
+        raise ValueError(f"got the features {name!r}, expected one of {', '.join(NETWORKS)}")
+    if path is not None:
         raise ValueError(f"got a weights file {str(path)!r} for 'fixed', which has none: leave it out, or ask for 'vgg19'")
-    raise ValueError(f"got the feature extractor {name!r}, expected 'fixed' or 'vgg19'")
+    return FixedFeatures()
 
 
 class FixedFeatures(nn.Module):
@@ -49,8 +58,8 @@ class FixedFeatures(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (16, 48, 96, 128, 128)) -> None:
         super().__init__()
-        self.layers = _layer_names((2, 2, 2, 2, 2))
-        self.features = _stack(widths, (2, 2, 2, 2, 2), nn.AvgPool2d(2), padding_mode="replicate")
+        self.layers = layer_names((2, 2, 2, 2, 2))
+        self.features = vgg_stack(widths, (2, 2, 2, 2, 2), nn.AvgPool2d(2), padding_mode="replicate")
         generator = torch.Generator().manual_seed(0)
         for convolution in (module for module in self.features if isinstance(module, nn.Conv2d)):
             with torch.no_grad():
@@ -59,11 +68,11 @@ class FixedFeatures(nn.Module):
         with torch.no_grad():
             bank = _first_filters()[: widths[0]]
             self.features[0].weight[: len(bank)] = bank
-        _freeze(self)
+        freeze(self)
 
     def forward(self, image: Float[Tensor, "b 3 h w"], layers: Collection[str]) -> dict[str, Float[Tensor, "b _ _ _"]]:
         """The activations of `layers` for images in [0, 1]; nothing deeper than the last of them is computed."""
-        return _activations(self, image, layers)
+        return activations(self, image, layers)
 
 
 class VGG19Features(nn.Module):
@@ -79,13 +88,13 @@ class VGG19Features(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = _layer_names((2, 2, 4, 4, 4))
-        self.features = _stack((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), nn.MaxPool2d(2))
-        _freeze(self)
+        self.layers = layer_names((2, 2, 4, 4, 4))
+        self.features = vgg_stack((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), nn.MaxPool2d(2))
+        freeze(self)
 
     def forward(self, image: Float[Tensor, "b 3 h w"], layers: Collection[str]) -> dict[str, Float[Tensor, "b _ _ _"]]:
         """The activations of `layers` for images in [0, 1]; nothing deeper than the last of them is computed."""
-        return _activations(self, image, layers)
+        return activations(self, image, layers)
 
 
 def load_vgg19(path: str | Path | None = None) -> VGG19Features:
@@ -130,53 +139,6 @@ def _download(url: str, file: Path) -> None:
         raise ValueError(f"the download of {url} is damaged ({error}): try again") from error
     finally:
         socket.setdefaulttimeout(patience)
-
-
-def _layer_names(depths: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"relu{stage}_{step}" for stage, depth in enumerate(depths, 1) for step in range(1, depth + 1))
-
-
-def _stack(widths: Sequence[int], depths: Sequence[int], pool: nn.Module, padding_mode: str = "zeros") -> nn.Sequential:
-    """VGG: in each stage `depth` times convolution and ReLU; between stages the image is halved.
-
-    PyTorch's own start values are overwritten later, so drawing them must not move the random numbers of a training run.
-    """
-    modules: list[nn.Module] = []
-    channels = 3
-    with torch.random.fork_rng(devices=[]):
-        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            modules += [pool] if stage else []
-            for _ in range(depth):
-                modules += [nn.Conv2d(channels, width, 3, padding=1, padding_mode=padding_mode), nn.ReLU(inplace=True)]
-                channels = width
-    return nn.Sequential(*modules)
-
-
-def _freeze(extractor: nn.Module) -> None:
-    for name, value in (("mean", _MEAN), ("std", _STD)):
-        extractor.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
-    extractor.requires_grad_(False).eval()
-
-
-def _activations(extractor: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-    wanted = set(layers)
-    if unknown := wanted.difference(extractor.layers):
-        raise ValueError(f"got the layers {sorted(unknown)}, but {extractor.name} has only {', '.join(extractor.layers)}")
-    found: dict[str, Tensor] = {}
-    names = iter(extractor.layers)
-    x = (image - extractor.mean) / extractor.std
-    for module in extractor.features:
-        if len(found) == len(wanted):
-            break
-        if isinstance(module, nn.MaxPool2d | nn.AvgPool2d) and min(x.shape[-2:]) < 2:
-            raise ValueError(
-                f"got images of {tuple(image.shape[-2:])} pixels, too small for {max(wanted)}: use images of at least "
-                "16 × 16, or layers of earlier stages"
-            )
-        x = module(x)
-        if isinstance(module, nn.ReLU) and (name := next(names)) in wanted:
-            found[name] = x
-    return found
 
 
 def _random_filters(shape: Sequence[int], generator: torch.Generator) -> Float[Tensor, "out in 3 3"]:

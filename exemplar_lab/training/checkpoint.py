@@ -26,6 +26,9 @@ from exemplar_lab.models import MODELS
 from exemplar_lab.models.config import config_from_dict
 
 FORMAT = "exemplar-lab-1"
+KINDS = (*MODELS, "features")
+"""What a checkpoint may hold: a model, or the lab features while they are trained."""
+
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Checkpoints that come with the package, weights in half precision."""
 
@@ -40,7 +43,12 @@ class Checkpoint:
     training: dict[str, Tensor]
 
     def build(self) -> nn.Module:
-        """The model with these weights, in evaluation mode; weights stored in half precision come back as float32."""
+        """The model with these weights, in evaluation mode; weights stored in half precision come back as float32.
+
+        Raises ValueError for weights that do not fit, and for a run that trained no model.
+        """
+        if self.about["model"] not in MODELS:
+            raise ValueError(f"{self.folder}: got a run of `train {self.about['model']}`, expected one of {', '.join(MODELS)}")
         model_class, config_class = MODELS[self.about["model"]]
         model = model_class(config_from_dict(config_class, self.about["config"]))
         try:
@@ -96,13 +104,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     try:
         about = json.loads((folder / "checkpoint.json").read_text())
-        known = isinstance(about, dict) and about.get("format") == FORMAT and about.get("model") in MODELS
+        known = isinstance(about, dict) and about.get("format") == FORMAT and about.get("model") in KINDS
     except (OSError, ValueError):
         known = False
     if not known:
         raise ValueError(
             f"{folder}: not a checkpoint of this package (no checkpoint.json with format {FORMAT!r} and a model among "
-            f"{sorted(MODELS)}); weights of the papers' own releases cannot be loaded"
+            f"{sorted(KINDS)}); weights of the papers' own releases cannot be loaded"
         )
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, digest in about["sha256"].items():

@@ -10,31 +10,31 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
-from exemplar_lab.data.distort import pseudo_exemplar
-from exemplar_lab.data.seeds import uniform
+from exemplar_lab.training.feature_objective import Views
+from exemplar_lab.training.feature_recipe import FeatureRecipe
+from exemplar_lab.training.feature_state import FeatureState
 from exemplar_lab.training.log import StepLog
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.state import TrainingState
-from exemplar_lab.translation import Batch, Translation, concatenate
+from exemplar_lab.translation import Batch, Translation
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step, done: its number (from 1), the loss terms, the seconds it took, and what went in and came out."""
+    """One step, done: its number (from 1), the loss terms, the seconds, what went in, and what came out, if anything."""
 
     number: int
     of: int
     terms: dict[str, float]
     seconds: float
-    batch: Batch
-    translation: Translation
+    batch: Batch | dict[str, Views]
+    translation: Translation | None
 
 
 def make_fabric(accelerator: str = "auto") -> Fabric:
@@ -56,7 +56,7 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     return fabric
 
 
-def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[Step]:
+def train(recipe: Recipe | FeatureRecipe, run: Path, fabric: Fabric | None = None) -> Iterator[Step]:
     """Train `recipe` into the folder `run`, yielding every step; goes on from the last checkpoint found there.
 
     Writes run/log.csv (a line per step) and run/step-XXXXXXXX/ every `recipe.save_every` steps, at the end, and when the caller
@@ -67,14 +67,14 @@ def train(recipe: Recipe, run: Path, fabric: Fabric | None = None) -> Iterator[S
     fabric = fabric or make_fabric()
     if fabric.device.type == "cpu":
         _keep_heap()
-    state = TrainingState(recipe, fabric)
+    state = FeatureState(recipe, fabric) if isinstance(recipe, FeatureRecipe) else TrainingState(recipe, fabric)
     done = state.resume(run)
     log = StepLog(run, done) if fabric.is_global_zero else None
     saved = done
     try:
         for number in range(done + 1, recipe.steps + 1):
             start = time.perf_counter()
-            batch = _local_batch(recipe, number, fabric)
+            batch = state.batch(number)
             values, translation = state.step(batch, number, saved_in=run)
             done = number
             if log:
@@ -100,38 +100,3 @@ def _keep_heap() -> None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(top_pad, 2**26)
-
-
-def sample_indices(recipe: Recipe, number: int) -> Tensor:
-    """The samples of step `number`: fresh ones for ever from a source without an end, else epoch after epoch in a new order."""
-    position = torch.arange((number - 1) * recipe.batch_size, number * recipe.batch_size)
-    length = recipe.source.length
-    if length is None:
-        return position + recipe.seed * 2**40
-    epochs = {
-        epoch: torch.randperm(length, generator=torch.Generator().manual_seed(recipe.seed * 100_003 + epoch))
-        for epoch in position.div(length, rounding_mode="floor").unique().tolist()
-    }
-    return torch.stack([epochs[int(p) // length][int(p) % length] for p in position])
-
-
-def local_indices(recipe: Recipe, number: int, rank: int, world: int) -> Tensor:
-    """The samples of step `number` that process `rank` of `world` works on."""
-    if recipe.batch_size % world:
-        raise ValueError(
-            f"got a batch of {recipe.batch_size} for {world} processes, expected a multiple: change the batch size"
-        )
-    return sample_indices(recipe, number).chunk(world)[rank]
-
-
-def _local_batch(recipe: Recipe, number: int, fabric: Fabric) -> Batch:
-    """This process's part of the batch of step `number`; some exemplars are replaced by distorted copies of the targets."""
-    indices = local_indices(recipe, number, fabric.global_rank, fabric.world_size)
-    batch = recipe.source.batch(indices, device=fabric.device)
-    chosen = uniform(indices, "pseudo exemplar") < recipe.pseudo
-    if not chosen.any():
-        return batch
-    distorted = pseudo_exemplar(batch[chosen], indices[chosen].to(fabric.device))
-    order = torch.argsort(torch.cat([(~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]]))
-    kept = batch[~chosen]
-    return concatenate([replace(kept, truth=None), replace(distorted, truth=None)])[order]

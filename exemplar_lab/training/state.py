@@ -23,8 +23,10 @@ from exemplar_lab.training.checkpoint import (
     unflatten_optimiser,
     write_checkpoint,
 )
+from exemplar_lab.training.feature_recipe import FeatureRecipe
 from exemplar_lab.training.objective import cocosnet_terms, discriminator_channels, discriminator_loss, dynast_terms
 from exemplar_lab.training.recipe import Recipe
+from exemplar_lab.training.samples import local_batch
 from exemplar_lab.translation import Batch, Translation
 
 
@@ -44,7 +46,7 @@ class TrainingState:
         self.recipe, self.fabric = recipe, fabric
         self.whole = True
         """False while a step is under way: what is then in memory belongs to no step and must not be saved."""
-        with _seeded(recipe.seed):
+        with seeded(recipe.seed):
             self.model = fabric.to_device(MODELS[name_of(recipe.model)][0](recipe.model))
             sizes = (recipe.discriminator_width, recipe.discriminator_layers, recipe.discriminator_scales)
             self.discriminator = fabric.to_device(PatchDiscriminator(discriminator_channels(recipe.model), *sizes))
@@ -68,6 +70,10 @@ class TrainingState:
         """
         return self.fabric.strategy.setup_module(module), self.fabric.setup_optimizers(optimiser)
 
+    def batch(self, number: int) -> Batch:
+        """What step `number` trains on."""
+        return local_batch(self.recipe, number, self.fabric.global_rank, self.fabric.world_size, self.fabric.device)
+
     def step(self, batch: Batch, number: int, saved_in: Path) -> tuple[dict[str, float], Translation]:
         """One alternating step: the translation network against a frozen discriminator, then the discriminator.
 
@@ -82,7 +88,7 @@ class TrainingState:
         translate = self._cocosnet if isinstance(self.recipe.model, CoCosNetConfig) else self._dynast
         translation, terms = translate(batch, number, weights)
         self.discriminator.requires_grad_(True)
-        values = self._finite(terms, number, saved_in)
+        values = finite_values(terms, number, saved_in, self.fabric)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total_loss(terms, weights))
         if self.recipe.longest_gradient is not None:
@@ -90,7 +96,7 @@ class TrainingState:
         self.optimiser.step()
         if self.adversarial:
             loss = discriminator_loss(self.recipe.model, self.d_wrapped, batch, translation.image.detach())
-            values |= self._finite({"discriminator": loss}, number, saved_in)
+            values |= finite_values({"discriminator": loss}, number, saved_in, self.fabric)
             self.d_optimiser.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
             self.d_optimiser.step()
@@ -135,19 +141,6 @@ class TrainingState:
         noise = torch.randn((mask.shape[0] * world, *mask.shape[1:]), generator=self.noise)
         return noise.chunk(world)[rank].to(mask.device)
 
-    def _finite(self, terms: dict[str, Tensor], number: int, saved_in: Path) -> dict[str, float]:
-        """The terms as numbers, averaged over all processes, so that all of them stop when one meets a NaN."""
-        mean = self.fabric.all_reduce(torch.stack([term.detach() for term in terms.values()]))
-        values = dict(zip(terms, mean.tolist(), strict=True))
-        if bad := {name: value for name, value in values.items() if not isfinite(value)}:
-            good = last_checkpoint(saved_in)
-            raise DivergedError(
-                f"step {number}: the loss term {', '.join(f'{name} is {value}' for name, value in bad.items())}; nothing of "
-                f"this step was kept, the last good checkpoint is {good or 'none yet'}. Lower the learning rate or the weight "
-                "of that term, and start again in a new folder"
-            )
-        return values
-
     def save(self, run: Path, number: int) -> None:
         if self.fabric.is_global_zero:
             optimiser, groups = flatten_optimiser("optimiser", self.optimiser.state_dict())
@@ -174,7 +167,7 @@ class TrainingState:
         if folder is None:
             return 0
         checkpoint = read_checkpoint(folder)
-        _refuse_other_recipe(checkpoint.about["recipe"], self.recipe, run)
+        refuse_other_recipe(checkpoint.about["recipe"], self.recipe, run)
         self.model.load_state_dict(checkpoint.model)
         training = checkpoint.training
         self.noise.set_state(training["noise"])
@@ -187,7 +180,25 @@ class TrainingState:
         return checkpoint.about["step"]
 
 
-def _refuse_other_recipe(found: dict, recipe: Recipe, run: Path) -> None:
+def finite_values(terms: dict[str, Tensor], number: int, saved_in: Path, fabric: Fabric) -> dict[str, float]:
+    """The terms as numbers, averaged over all processes, so that all of them stop when one meets a NaN.
+
+    Raises DivergedError for a NaN or an infinite term.
+    """
+    mean = fabric.all_reduce(torch.stack([term.detach() for term in terms.values()]))
+    values = dict(zip(terms, mean.tolist(), strict=True))
+    if bad := {name: value for name, value in values.items() if not isfinite(value)}:
+        good = last_checkpoint(saved_in)
+        raise DivergedError(
+            f"step {number}: the loss term {', '.join(f'{name} is {value}' for name, value in bad.items())}; nothing of "
+            f"this step was kept, the last good checkpoint is {good or 'none yet'}. Lower the learning rate or the weight "
+            "of that term, and start again in a new folder"
+        )
+    return values
+
+
+def refuse_other_recipe(found: dict, recipe: Recipe | FeatureRecipe, run: Path) -> None:
+    """ValueError unless a run's recipe says what this one says; how often it saves may differ."""
     wanted = recipe.describe()
     different = [name for name in wanted if found.get(name) != wanted[name] and name not in ("save_every", "validation")]
     if different:
@@ -198,7 +209,7 @@ def _refuse_other_recipe(found: dict, recipe: Recipe, run: Path) -> None:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Initial weights from `seed`, leaving the caller's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
