@@ -1,0 +1,197 @@
+"""Images drawn again while they stream, the Fréchet and the kernel distance: against loops, SciPy and torchmetrics."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
+from exemplar_lab.metrics.resampling import basic_interval, poisson_times
+
+quick = settings(max_examples=20)
+
+
+def cloud(n: int, d: int, seed: int = 0, rank: int | None = None) -> Tensor:
+    """n correlated vectors far from the origin, float64; `rank`: of their covariance."""
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(n, rank or d, generator=generator, dtype=torch.float64)
+    return 3 + mixed @ torch.randn(rank or d, d, generator=generator, dtype=torch.float64) / d**0.5
+
+
+# Drawn again
+
+
+@quick
+@given(st.permutations(range(12)), st.integers(0, 12), st.integers(-5, 5))
+def test_times_depend_on_number_draw_and_seed_alone(order, cut, seed):
+    number = torch.arange(12) * 1000
+    whole = poisson_times(number, 7, seed)
+    shuffled = torch.tensor(order)
+    parts = [poisson_times(number[part], 7, seed) for part in (shuffled[:cut], shuffled[cut:])]
+    assert torch.equal(torch.cat(parts, 1), whole[:, shuffled])
+    assert torch.equal(poisson_times(number, 3, seed), whole[:4])  # more draws change no earlier one
+    assert not torch.equal(poisson_times(number, 7, seed + 1), whole)
+
+
+def test_times_are_poisson_and_independent():
+    times = poisson_times(torch.arange(2000), 200)
+    assert times.shape == (201, 2000) and times.dtype == torch.float64
+    assert (times[0] == 1).all()
+    drawn = times[1:]
+    for k in range(6):
+        share = math.exp(-1) / math.factorial(k)
+        assert (drawn == k).double().mean().item() == pytest.approx(share, abs=5 * math.sqrt(share / drawn.numel()))
+    centred = drawn - 1
+    assert (centred @ centred.T / 2000 - torch.eye(200)).abs().max() < 0.2  # replicates: deviation 1/√2000 = 0.022
+    assert (centred.T[:200] @ centred[:, :200] / 200 - torch.eye(200)).abs().max() < 1  # neighbouring numbers
+    assert abs((centred[:, 1:] * centred[:, :-1]).mean()) < 5 / math.sqrt(drawn.numel())
+    with pytest.raises(ValueError, match="got -1 draws"):
+        poisson_times(torch.arange(3), -1)
+
+
+def test_basic_interval_turns_the_replicates_around_what_was_measured():
+    values = torch.cat([torch.tensor([10.0]), torch.linspace(12, 16, 1001), torch.tensor([math.nan, math.inf])])
+    interval = basic_interval(values)
+    assert interval == pytest.approx({"mean": 10, "half_width": 1.9, "low": 4.1, "high": 7.9}, abs=1e-5)
+    alone = basic_interval(values[:1])
+    assert alone["mean"] == 10 and math.isnan(alone["low"]) and math.isnan(alone["half_width"])
+
+
+def test_interval_of_a_mean_covers_it_as_often_as_it_says():
+    """The Poisson bootstrap of a mean, 200 times: 95 % of the intervals hold the truth."""
+    generator = torch.Generator().manual_seed(0)
+    hits = 0
+    for trial in range(200):
+        value = torch.empty(100, dtype=torch.float64).exponential_(generator=generator)
+        times = poisson_times(torch.arange(100), 300, trial)
+        interval = basic_interval(times @ value / times.sum(1))
+        hits += interval["low"] < 1 < interval["high"]
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+# Fréchet distance
+
+
+def by_scipy(one: Tensor, other: Tensor) -> float:
+    means, covariances = ([f(x) for x in (one, other)] for f in (lambda x: x.mean(0), lambda x: torch.atleast_2d(x.T.cov())))
+    root = np.real(sqrtm((covariances[0] @ covariances[1]).numpy()))
+    return float((means[0] - means[1]).square().sum() + sum(c.trace() for c in covariances) - 2 * np.trace(root))
+
+
+def once(x: Tensor) -> Moments:
+    return moments(x, torch.ones(1, len(x)))
+
+
+@pytest.mark.filterwarnings("ignore:Matrix is singular")
+@quick
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(1, 12), st.integers(0, 1000))
+def test_frechet_distance_equals_scipy(n, m, d, seed):
+    one, other = cloud(n, d, seed), cloud(m, d, seed + 1) * 1.5
+    assert frechet_distance(once(one), once(other)).item() == pytest.approx(by_scipy(one, other), abs=1e-4, rel=1e-5)
+
+
+def test_frechet_distance_of_gaussians_along_axes():
+    """Diagonal covariances commute: |μ₁ − μ₂|² + Σ (σ₁ − σ₂)²."""
+    axis = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]], dtype=torch.float64)
+    one, other = axis * torch.tensor([1.0, 3]), axis * torch.tensor([2.0, 0]) + torch.tensor([4.0, 5])
+    expected = 41 + (2 / 3) * (1 + 9)  # unbiased variances of ±a, 0, 0 are 2a²/3; the second set is flat
+    assert frechet_distance(once(one), once(other)).item() == pytest.approx(expected)
+
+
+@quick
+@given(st.integers(0, 1000), st.permutations(range(4)))
+def test_moments_join_in_any_order(seed, order):
+    x, number = cloud(21, 5, seed), torch.arange(21)
+    cuts = [slice(0, 1), slice(1, 9), slice(9, 9), slice(9, 21)]
+    parts = [moments(x[cut], poisson_times(number[cut], 6)) for cut in cuts]
+    whole = moments(x, poisson_times(number, 6))
+    for joined in (
+        join_moments([parts[i] for i in order]),
+        join_moments([join_moments(parts[:2]), join_moments(parts[2:])]),
+    ):
+        assert torch.equal(joined.weight, whole.weight)
+        torch.testing.assert_close(joined.total, whole.total)
+        torch.testing.assert_close(joined.square, whole.square)
+    untouched = moments(x[:1], poisson_times(number[:1], 6))
+    assert torch.equal(parts[0].square, untouched.square)  # what is joined stays as it was
+
+
+def test_replicates_are_the_distances_of_images_repeated():
+    one, other = cloud(30, 4), cloud(25, 4, 1)
+    times = [poisson_times(torch.arange(n), 5, seed) for seed, n in enumerate((30, 25))]
+    found = frechet_distance(moments(one, times[0]), moments(other, times[1]))
+    for r, distance in enumerate(found.tolist()):
+        repeated = [x.repeat_interleave(t[r].long(), dim=0) for x, t in ((one, times[0]), (other, times[1]))]
+        assert distance == pytest.approx(by_scipy(*repeated), abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "rank"), [(5, None), (60, 3), (60, None)])
+def test_frechet_distance_of_a_set_to_itself_is_nothing_even_when_singular(n, rank):
+    x = cloud(n, 40, rank=rank)
+    found = frechet_distance(once(x), once(x))
+    assert found.dtype == torch.float64 and abs(found.item()) < 1e-5 * float(x.T.cov().trace())
+    moved = frechet_distance(once(x), once(x + 0.1)).item()
+    assert moved == pytest.approx(0.4, rel=1e-3)  # 40 · 0.1²
+    constant = frechet_distance(once(torch.full((4, 3), 2.0)), once(torch.full((9, 3), 5.0)))
+    assert constant.item() == pytest.approx(27)
+
+
+def test_frechet_distance_equals_torchmetrics():
+    """The whole way from images: its sums over batches with a network of ours in Inception's place."""
+
+    class Extractor(nn.Module):
+        num_features = 6
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.filters = nn.Conv2d(3, 6, 5, stride=3)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return pooled(self.filters(image).relu())
+
+    extractor = Extractor().requires_grad_(False)
+    theirs = FrechetInceptionDistance(feature=extractor, normalize=True, input_img_size=(3, 16, 16))
+    real, made = torch.rand(40, 3, 16, 16), torch.rand(56, 3, 16, 16) ** 2
+    ours: dict[bool, list[Moments]] = {True: [], False: []}
+    for is_real, images in ((True, real), (False, made)):
+        for batch in images.split(8):
+            theirs.update(batch, real=is_real)
+            ours[is_real].append(once(extractor(batch)))
+    distance = frechet_distance(*(join_moments(parts) for parts in ours.values()))
+    assert distance.item() == pytest.approx(theirs.compute().item(), rel=1e-4)
+    assert distance.item() > 1e-3
+
+
+def test_what_cannot_be_measured_is_refused(unchecked):
+    x, times = cloud(6, 4), torch.ones(1, 6)
+    with pytest.raises(ValueError, match="set of 1 images, expected at least 2"):
+        frechet_distance(once(x), once(x[:1]))
+    with pytest.raises(ValueError, match="expected the same: measure both with one network"):
+        frechet_distance(once(x), once(x[:, :3]))
+    with pytest.raises(ValueError, match="expected the same: measure both"):
+        frechet_distance(once(x), moments(x, torch.ones(2, 6)))
+    with pytest.raises(ValueError, match="NaN or infinite of 2 of 6 images"):
+        moments(x.index_fill(0, torch.tensor([1, 4]), math.nan), times)
+    with pytest.raises(ValueError, match="expected as many"):
+        moments(x[:5], times)
+    with pytest.raises(ValueError, match="at least one"):
+        join_moments([])
+    with pytest.raises(ValueError, match="of all parts"):
+        join_moments([once(x), once(x[:, :3])])
+
+
+def test_a_replicate_without_images_is_unknown():
+    x = cloud(3, 2)
+    times = torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 1, 0], [0, 2, 1]])
+    found = frechet_distance(moments(x, times), once_for_all(x, 4))
+    assert found.isnan().tolist() == [False, True, True, False]
+
+
+def once_for_all(x: Tensor, rows: int) -> Moments:
+    return moments(x, torch.ones(rows, len(x)))
