@@ -99,7 +99,7 @@ class FeatureTrainer(nn.Module):
             }
         )
         self.identity = nn.Linear(widths[-1], 64)
-        self.normalise = nn.BatchNorm1d(numbers)
+        self.normalise = nn.BatchNorm1d(numbers, affine=False)
         self.styles = nn.ModuleDict({question: nn.Linear(numbers, answers) for question, answers in styles.items()})
         for module in self.modules():  # what `vgg_stack` leaves to its callers
             if isinstance(module, nn.Conv2d) and module.bias is None:

@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from exemplar_lab.data.degrade import FAMILIES, degrade
 from exemplar_lab.data.seeds import fold, sample_keys, uniform
 from exemplar_lab.grid import sample_at
 from exemplar_lab.losses.contrast import dense_info_nce, info_nce
+from exemplar_lab.metrics.perceptual import perceptual_distance
 from exemplar_lab.nn.lab_features import FeatureTrainer, style_statistics
 from exemplar_lab.training.feature_recipe import PARTS, FeatureRecipe
 from exemplar_lab.translation import Truth
@@ -18,8 +20,11 @@ from exemplar_lab.translation import Truth
 MATCHED = {"relu2_2": 2, "relu3_2": 4, "relu4_2": 8}
 """Layers at which a point must know its counterpart, and their strides."""
 
+STEEPNESS = 10.0
+"""Of the order of distances: one that is larger by a tenth where it should be smaller costs log(1 + e)."""
+
 VERSION = 1
-"""Part of the seed of the points."""
+"""Part of the seed of the points and of the distortions."""
 
 
 class Views(NamedTuple):
@@ -29,6 +34,14 @@ class Views(NamedTuple):
     other: Float[Tensor, "b 3 h w"]
     truth: Truth | None
     keys: Int[Tensor, " b"]
+
+
+class Worse(NamedTuple):
+    """Pictures and what one family of distortions made of them, each twice, as strongly as `strength` says."""
+
+    image: Float[Tensor, "b 3 h w"]
+    worse: Float[Tensor, "b2 3 h w"]
+    strength: Float[Tensor, " b2"]
 
 
 def draw_views(recipe: FeatureRecipe, number: int, device: torch.device | str = "cpu") -> dict[str, Views]:
@@ -46,7 +59,18 @@ def draw_views(recipe: FeatureRecipe, number: int, device: torch.device | str = 
     return views
 
 
-def feature_terms(trainer: FeatureTrainer, views: Mapping[str, Views], points: int) -> dict[str, Float[Tensor, ""]]:
+def draw_worse(views: Mapping[str, Views], number: int) -> Worse:
+    """Two pictures of every source, by the family whose turn it is in step `number`."""
+    image, keys = (torch.cat([getattr(pair, field)[:2] for pair in views.values()]) for field in ("one", "keys"))
+    twice = torch.cat([fold(keys, f"worse {number} {which}") for which in range(2)])
+    strength = uniform(twice, "strength").to(image.dtype)
+    family = list(FAMILIES)[number % len(FAMILIES)]
+    return Worse(image, degrade(image.repeat(2, 1, 1, 1), family, strength, twice), strength)
+
+
+def feature_terms(
+    trainer: FeatureTrainer, views: Mapping[str, Views], worse: Worse, points: int
+) -> dict[str, Float[Tensor, ""]]:
     """The terms of one step, over all sources at once.
 
     parts: cross-entropy of the parts of people, faces, scenes and paintings, in which shares of a cell count.
@@ -55,8 +79,13 @@ def feature_terms(trainer: FeatureTrainer, views: Mapping[str, Views], points: i
     same_style: `info_nce` of the `style_statistics` of two contents in one style.
     style: the style vectors of scenes and paintings; medium and palette as classes, the rest by squared error in units of the
         variance of a uniform number.
+    order: the `perceptual_distance` from a picture to its distortions must order these as their true strengths do.
     """
-    of_all = trainer(torch.cat([image for pair in views.values() for image in (pair.one, pair.other)]))
+    shown = [image for pair in views.values() for image in (pair.one, pair.other)]
+    of_all = trainer(torch.cat([*shown, worse.image, worse.worse]))
+    rest = sum(map(len, shown))
+    of_worse = {layer: one[rest:] for layer, one in of_all.items()}
+    of_all = {layer: one[:rest] for layer, one in of_all.items()}
     statistics = trainer.normalise(style_statistics(of_all))
     terms: dict[str, list[Tensor]] = {"parts": [], "contrast": [], "identity": [], "same_style": [], "style": []}
     at = 0
@@ -78,7 +107,23 @@ def feature_terms(trainer: FeatureTrainer, views: Mapping[str, Views], points: i
         if pair.truth is not None and pair.truth.target_style is not None:
             wanted = torch.cat([pair.truth.target_style, pair.truth.exemplar_style])
             terms["style"].append(_style_errors(trainer, name, style, wanted))
+    terms["order"] = [distance_order(of_worse, worse.strength)]
     return {name: torch.stack(parts).mean() for name, parts in terms.items() if parts}
+
+
+def distance_order(of_worse: Mapping[str, Tensor], strength: Float[Tensor, " b2"]) -> Float[Tensor, ""]:
+    """Over all pairs of distorted pictures, also of different ones: log(1 + exp(−steepness · log(d₁ / d₂))), where the first
+    is the stronger one; pairs count by the difference of their strengths.
+
+    of_worse: the features of b pictures, then of the b2 = 2b distorted ones.
+    """
+    count = len(strength) // 2
+    clean = {layer: one[:count].repeat(2, 1, 1, 1) for layer, one in of_worse.items()}
+    distance = perceptual_distance({layer: one[count:] for layer, one in of_worse.items()}, clean)
+    log = (distance + 1e-6).log()
+    stronger = (strength[:, None] - strength).clamp_min(0)
+    cost = F.softplus(-STEEPNESS * (log[:, None] - log))
+    return (stronger * cost).sum() / stronger.sum()
 
 
 def part_shares(truth: Truth, classes: int, size: tuple[int, int]) -> Float[Tensor, "b2 {classes} hq wq"]:

@@ -24,8 +24,8 @@ PARTS = {"people": 1 + len(BODY_PARTS), "faces": 1 + len(FACE_PARTS), "scenes": 
 STYLES = {"scenes": len(OF_SCENES), "medium": len(MEDIA), "palette": len(PALETTES), "paintings": len(OF_PAINTINGS) - 2}
 """Question -> number of answers: the style vectors of scenes and paintings, of which two columns are classes."""
 
-_PAIRS = {"people": 10, "faces": 8, "scenes": 10, "paintings": 8, "photographs": 8, "styles": 8}
-_WEIGHTS = {"parts": 2.0, "contrast": 2.0, "identity": 0.3, "same_style": 0.5, "style": 1.0}
+_PAIRS = {"people": 10, "faces": 8, "scenes": 10, "paintings": 8, "photographs": 8, "styles": 12}
+_WEIGHTS = {"parts": 2.0, "contrast": 2.0, "identity": 0.3, "same_style": 1.0, "style": 1.0, "order": 1.0}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FeatureRecipe:
     pairs: of every source and step: the four tasks of the world, distorted photographs of scikit-image ("photographs"), and
         pairs of contents painted in one style, photographs among them ("styles").
     sizes: sides of the images, one after the other; where they are larger than the first, half as many pairs.
-    weights: of the five questions; see `feature_objective.feature_terms`.
+    weights: of the six questions; see `feature_objective.feature_terms`.
     learning_rate: linear up over `warm_up` steps, constant until half of `steps`, then linear down to 0.
     """
 
@@ -81,7 +81,7 @@ def feature_recipe(profile: str = "cpu", seed: int = 0) -> FeatureRecipe:
     """
     profiles = {
         "smoke": {"steps": 4, "pairs": dict.fromkeys(_PAIRS, 2), "sizes": (32,), "widths": (4, 8, 8, 8, 8), "save_every": 2},
-        "cpu": {"steps": 1500},
+        "cpu": {"steps": 1000},
         "gpu": {"steps": 20_000, "pairs": {name: 4 * n for name, n in _PAIRS.items()}, "sizes": (64, 128, 96, 64)},
     }
     settings = profiles[one_of(profiles, "profile", profile)]

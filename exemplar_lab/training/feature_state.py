@@ -23,7 +23,7 @@ from exemplar_lab.training.checkpoint import (
     unflatten_optimiser,
     write_checkpoint,
 )
-from exemplar_lab.training.feature_objective import Views, draw_views, feature_terms
+from exemplar_lab.training.feature_objective import Views, draw_views, draw_worse, feature_terms
 from exemplar_lab.training.feature_recipe import PARTS, STYLES, FeatureRecipe
 from exemplar_lab.training.state import finite_values, refuse_other_recipe, seeded
 
@@ -56,7 +56,7 @@ class FeatureState:
         self.whole = False
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate(number)
-        terms = feature_terms(self.trainer, batch, self.recipe.points)
+        terms = feature_terms(self.trainer, batch, draw_worse(batch, number), self.recipe.points)
         values = finite_values(terms, number, saved_in, self.fabric)
         self.optimiser.zero_grad(set_to_none=True)
         total_loss(terms, self.recipe.weights).backward()
