@@ -1,4 +1,4 @@
-"""Take statistics away, put statistics back: PONO, AdaIN and the SPADE affine."""
+"""Take statistics away, put statistics back: PONO, AdaIN and the SPADE affine; and the Gram matrix, which is only looked at."""
 
 import torch
 from jaxtyping import Float
@@ -50,3 +50,13 @@ def channel_statistics(
     """Mean and deviation of each channel over all positions, at least two; unbiased variance, eps under the root."""
     variance, mean = torch.var_mean(feature.flatten(2), dim=2)
     return mean, (variance + eps).sqrt()
+
+
+def gram_matrix(feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
+    """Which channels are active together: Σ over positions of F_i F_j, divided by c · h · w, in single precision at least.
+
+    Symmetric, and the same for any order of the positions; dividing makes images of different sizes comparable.
+    Gatys, Ecker, Bethge (2016), who do not divide. Released code: divided like this in MATEBIT, whose text has no Gram matrix.
+    """
+    flat = feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(2)
+    return flat @ flat.transpose(1, 2) / flat[0].numel()

@@ -1,0 +1,72 @@
+"""How far two images are apart to a network that was made for looking: position by position, or as styles.
+
+Both ask for the maps of `features(…)` of two images and nothing else. A number depends on the network as much as on the images,
+so write the network's `name` beside it. Maps of half precision are compared in single.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from exemplar_lab.ops.modulation import gram_matrix
+
+PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
+
+
+def perceptual_distance(
+    of_image: Mapping[str, Tensor], of_target: Mapping[str, Tensor], layers: Sequence[str] = PERCEPTUAL_LAYERS
+) -> Float[Tensor, " b"]:
+    """How different the features are at the same position: 0 for equal images, at most 2 where none is negative.
+
+    of_image, of_target: layer name -> b c h w, of images of one size. The features of each position are brought to length one;
+    the squares of their differences are summed over channels and averaged over positions, then over layers. A position without
+    any activation stays zero: it is at 0 from another such one, and at 1 from any other.
+    The form of LPIPS (Zhang, Isola, Efros, Shechtman, Wang 2018) without its learned weights, which belong to the channels of
+    one network. It is therefore not the LPIPS that [MSCA] prints in Table 1, with "the linearly calibrated VGG model".
+    """
+    pairs = zip(maps_of(of_image, layers), maps_of(of_target, layers), strict=True)
+    return torch.stack([_unit_distance(one, other) for one, other in pairs]).mean(0)
+
+
+def gram_style_distance(
+    of_image: Mapping[str, Tensor], of_style: Mapping[str, Tensor], layers: Sequence[str] = PERCEPTUAL_LAYERS
+) -> Float[Tensor, " b"]:
+    """How different the styles are: mean absolute difference of the Gram matrices, the first layer counts 1, the next half …
+
+    of_image, of_style: layer name -> b c h w; the two images may differ in size. What is compared is which channels are active
+    together, not where. The number has the scale of squared activations, so those of two networks do not compare.
+    The text of [MATEBIT] knows no such term: its style loss is the contrastive one, Eq. (7).
+    Released code: this is MATEBIT's "Style" term, on these five layers, between the generated image and the exemplar.
+    """
+    pairs = zip(maps_of(of_image, layers), maps_of(of_style, layers), strict=True)
+    return sum(_gram_distance(one, other) / 2**step for step, (one, other) in enumerate(pairs))
+
+
+def maps_of(features: Mapping[str, Tensor], layers: Iterable[str]) -> list[Float[Tensor, "b _ _ _"]]:
+    """The maps of `layers` in that order; ValueError, naming them, where some are missing."""
+    layers = tuple(layers)
+    if missing := [layer for layer in layers if layer not in features]:
+        raise ValueError(
+            f"got features of {', '.join(features) or 'no layer'}, expected also {', '.join(missing)}: ask the network for them"
+        )
+    return [features[layer] for layer in layers]
+
+
+def _unit_distance(one: Float[Tensor, "b c h w"], other: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """One image after the other: the first layers of a batch are the largest tensors around, and this needs copies of them."""
+    if one.shape != other.shape:
+        raise ValueError(
+            f"got feature maps of {tuple(one.shape)} and {tuple(other.shape)}, expected equal ones: resize the images first"
+        )
+    return torch.stack([(_unit(a) - _unit(b)).square().sum(0).mean() for a, b in zip(one, other, strict=True)])
+
+
+def _unit(feature: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+    return F.normalize(feature.to(torch.promote_types(feature.dtype, torch.float32)), dim=0, eps=1e-10)
+
+
+def _gram_distance(image: Float[Tensor, "b c h w"], style: Float[Tensor, "b c hs ws"]) -> Float[Tensor, " b"]:
+    return (gram_matrix(image) - gram_matrix(style)).abs().flatten(1).mean(1)
