@@ -11,6 +11,7 @@ from typing import NamedTuple
 from exemplar_lab import __version__
 from exemplar_lab.commands.benchmark import benchmark, benchmark_arguments
 from exemplar_lab.commands.evaluate import evaluate, evaluate_arguments
+from exemplar_lab.commands.features import features, features_arguments
 from exemplar_lab.commands.notebooks import run, run_arguments
 from exemplar_lab.commands.papers import equation, equation_arguments, papers
 from exemplar_lab.commands.sweep import sweep, sweep_arguments
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
     "train": Command(train, train_arguments),
     "evaluate": Command(evaluate, evaluate_arguments),
+    "features": Command(features, features_arguments),
     "world": Command(world, world_arguments),
     "benchmark": Command(benchmark, benchmark_arguments),
     "run": Command(run, run_arguments),

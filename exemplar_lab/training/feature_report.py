@@ -30,9 +30,11 @@ def available_networks() -> tuple[dict[str, nn.Module], dict[str, str]]:
     """The feature networks that are there, by the name that `features` knows, and why others are not. Nothing is downloaded."""
     found, missing = {}, {}
     for name in NETWORKS:
-        weights = Path(os.environ.get(VGG19_VARIABLE) or Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_URL).name))
+        given = os.environ.get(VGG19_VARIABLE)
+        weights = Path(given) if given else Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_URL).name)
         if name == "vgg19" and not weights.is_file():
-            missing[name] = f"no weights at {weights}; name the file in {VGG19_VARIABLE}, or fetch {VGG19_URL}"
+            where = given or "its usual place"
+            missing[name] = f"no weights at {where}: fetch {VGG19_URL} and name the file in {VGG19_VARIABLE}"
             continue
         try:
             found[name] = features(name)
@@ -118,10 +120,24 @@ def compared(one: Mapping[str, Numbers], other: Mapping[str, Numbers]) -> dict[s
 
 
 def _compare(one: Mapping[str, float], other: Mapping[str, float]) -> str:
-    gain = one["mean"] - other["mean"]
-    if abs(gain) <= (one["half_width"] ** 2 + other["half_width"] ** 2) ** 0.5:
-        return "no difference shown"
-    return "better" if gain > 0 else "worse"
+    gain, unsure = one["mean"] - other["mean"], (one["half_width"] ** 2 + other["half_width"] ** 2) ** 0.5
+    return "better" if gain > unsure else "worse" if gain < -unsure else "no difference shown"
+
+
+def verdict_text(enough: Mapping[str, Mapping], against_fixed: Mapping[str, Mapping]) -> str:
+    """Both kinds of verdict in words: which families each network ranks well enough, and what it does better or worse than the
+    network of fixed random weights."""
+    lines = [
+        f"{name}, {task}: ρ ≥ {ENOUGH} " + ", ".join(f"{family} {verdict}" for family, verdict in families.items())
+        for name, tasks in enough.items()
+        for task, families in tasks.items()
+    ]
+    for name, tasks in against_fixed.items():
+        verdicts = [(f"{task} {number}", verdict) for task, numbers in tasks.items() for number, verdict in numbers.items()]
+        for kind in ("better", "worse"):
+            of_kind = [number for number, verdict in verdicts if verdict == kind]
+            lines.append(f"{name} {kind} than fixed weights in {len(of_kind)} of {len(verdicts)}: {'; '.join(of_kind) or '–'}")
+    return "\n".join(lines)
 
 
 def report_text(rows: Mapping[str, Mapping[str, Numbers]]) -> str:
