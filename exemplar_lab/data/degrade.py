@@ -71,7 +71,7 @@ def _colour_shift(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
 
 def _warp(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
     size = (image.shape[-2], image.shape[-1])
-    field = F.interpolate(uniform(seeds, "warp", (2, 4, 4), -1, 1), size, mode="bicubic", align_corners=True)
+    field = F.interpolate(uniform(seeds, "warp", (2, 4, 4), -1.0, 1.0), size, mode="bicubic", align_corners=True)
     field = field / field.square().sum(1).flatten(1).mean(1).sqrt()[:, None, None, None]
     moved = _per_image(strength) * WARP * max(size) * field.to(image.dtype)
     return sample_at(image, pixel_centres(size, device=image.device).to(image.dtype) + moved)

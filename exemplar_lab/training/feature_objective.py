@@ -55,7 +55,8 @@ def draw_views(recipe: FeatureRecipe, number: int, device: torch.device | str = 
         batch = source.batch(indices, device)
         # One style on two contents: the exemplar, and the content as the world paints it in the exemplar's style.
         one = source.painted(indices, device) if name == "styles" else batch.target
-        views[name] = Views(one, batch.exemplar, batch.truth, sample_keys(VERSION, "train", indices).to(device))
+        keys = fold(sample_keys(VERSION, "train", indices), name)
+        views[name] = Views(one, batch.exemplar, batch.truth, keys.to(device))
     return views
 
 
