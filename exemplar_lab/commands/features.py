@@ -12,7 +12,7 @@ def features(given: argparse.Namespace) -> None:
     exemplar-lab features                          (a minute on one core for each small network)
     exemplar-lab features --pairs 16 --json
 
-    Is a stronger distortion further away? Which paintings are by one hand? Where in another image is the same part? Every number
+    Is a stronger distortion further away? Which paintings are by one hand? Where in another image is the same part? Each number
     is better when larger. Networks: fixed, lab, and VGG-19 where its weights are; nothing is downloaded.
     """
     import json
@@ -50,14 +50,17 @@ def features(given: argparse.Namespace) -> None:
         if name != "fixed"
     }
     about = {"pairs": given.pairs, "size": given.size, "split": given.split, "version": exemplar_lab.__version__}
-    report = about | {"missing": missing, "rows": without_nan(rows), "enough": enough, "against_fixed": against_fixed}
+    report = about | {
+        "missing": missing,
+        "rows": {name: without_nan(numbers) for name, numbers in rows.items()},
+        "enough": enough,
+        "against_fixed": against_fixed,
+    }
     written = json.dumps(report, indent=1, ensure_ascii=False)
     if given.json == PRINT:
         print(written)
     else:
-        print(
-            f"{given.pairs} images a task, {given.size} × {given.size}, split {given.split}: mean ± half of the 95 % interval\n"
-        )
+        print(f"{given.pairs} images a task, {given.size} × {given.size}, split {given.split}; ±: half of the 95 % interval\n")
         print(report_text(rows), verdict_text(enough, against_fixed), sep="\n\n")
         print("".join(f"\nnot there: {name}, {why}" for name, why in missing.items()))
     if given.json not in (None, PRINT):

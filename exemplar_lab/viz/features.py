@@ -56,7 +56,7 @@ def distance_curves(
     """A column per family, a row per look: one faint line for each image, relative to the look's mean at the strongest level,
     and their median. Where faint lines lie far apart, the same strength is far in one image and near in another.
 
-    distances: {look: {family: n images × l strengths}}; correlation: {look: {family: ρ over all images}}, written into the panel.
+    distances: {look: {family: n images × l strengths}}; correlation: {look: {family: ρ over all images}}, written there.
     """
     families = list(next(iter(distances.values())))
     figure = Figure(figsize=(PAGE, 1.35 * len(distances) + 0.5 + (0.3 if title else 0)))
