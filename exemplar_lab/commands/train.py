@@ -69,7 +69,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--features", default="fixed", help="what perceptual losses look through: fixed or vgg19 (default: fixed)"
+        "--features", default="fixed", help="what perceptual losses look through: fixed, lab or vgg19 (default: fixed)"
     )
     parser.add_argument(
         "--variant",

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
-from exemplar_lab.training.recipes.defaults import one_of
+from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
 from exemplar_lab.training.recipes.style import dynast_style
 
@@ -21,7 +20,8 @@ def make_recipe(
 
     data: a task of the procedural world (people, faces, scenes, paintings), "photos", a folder of photographs, or for DynaST
         "style".
-    features: "fixed" needs no download; "vgg19", the papers' network, needs its weights (see `nn.features.load_vgg19`).
+    features: what perceptual losses look through: "fixed", "lab", or "vgg19", the papers' network, which needs its weights (see
+        `nn.features.load_vgg19`); each with λ of its own.
 
     Raises ValueError for anything unknown.
     """
@@ -32,6 +32,7 @@ def make_recipe(
         recipe = of_folder(profile, seed, variant, folder=data)
     else:
         raise ValueError(f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs")
-    if features == "fixed":
+    if one_of(LAMBDAS, "features", features) == recipe.features:
         return recipe
-    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(FEATURE_WEIGHTS))
+    weights = LAMBDAS[features] if recipe.feature_weights else {}
+    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(weights))

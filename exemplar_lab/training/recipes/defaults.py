@@ -5,11 +5,18 @@ from dataclasses import replace
 
 from exemplar_lab.data.synth.dials import TIERS
 from exemplar_lab.data.synth.world import TASKS
+from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.translation import Source
 
 FIXED_FEATURE_WEIGHTS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_2": 1.0, "relu4_2": 0.5, "relu5_2": 0.5}
 """λ of the feature terms for the fixed features, whose deep layers mean little: with VGG's λ the images came out as coloured
 noise."""
+
+LAB_FEATURE_WEIGHTS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_2": 1.0, "relu4_2": 0.5, "relu5_2": 0.5}
+"""λ of the feature terms for the lab features."""
+
+LAMBDAS = {"fixed": FIXED_FEATURE_WEIGHTS, "lab": LAB_FEATURE_WEIGHTS, "vgg19": FEATURE_WEIGHTS}
+"""λ by the name of the network."""
 
 IN_THE_OPEN = replace(TIERS["medium"], occlusion=(0.0, 0.0))
 """The medium tier with nothing in front of anybody. With its occluders, which hide up to 0.3 of the exemplar, CoCosNet's cpu
