@@ -25,7 +25,7 @@ STYLES = {"scenes": len(OF_SCENES), "medium": len(MEDIA), "palette": len(PALETTE
 """Question -> number of answers: the style vectors of scenes and paintings, of which two columns are classes."""
 
 _PAIRS = {"people": 10, "faces": 8, "scenes": 10, "paintings": 8, "photographs": 8, "styles": 12}
-_WEIGHTS = {"parts": 2.0, "contrast": 2.0, "identity": 0.3, "same_style": 1.0, "style": 1.0, "order": 1.0}
+_WEIGHTS = {"parts": 2.0, "contrast": 2.0, "identity": 0.3, "same_style": 1.0, "style": 1.0, "order": 4.0}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def feature_recipe(profile: str = "cpu", seed: int = 0) -> FeatureRecipe:
     """
     profiles = {
         "smoke": {"steps": 4, "pairs": dict.fromkeys(_PAIRS, 2), "sizes": (32,), "widths": (4, 8, 8, 8, 8), "save_every": 2},
-        "cpu": {"steps": 1000},
+        "cpu": {"steps": 900},
         "gpu": {"steps": 20_000, "pairs": {name: 4 * n for name, n in _PAIRS.items()}, "sizes": (64, 128, 96, 64)},
     }
     settings = profiles[one_of(profiles, "profile", profile)]
