@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
+from exemplar_lab.metrics.kernel import BLOCK, KernelSums, join_kernel_sums, kernel_distance, kernel_sums
 from exemplar_lab.metrics.resampling import basic_interval, poisson_times
 
 quick = settings(max_examples=20)
@@ -189,9 +191,119 @@ def test_what_cannot_be_measured_is_refused(unchecked):
 def test_a_replicate_without_images_is_unknown():
     x = cloud(3, 2)
     times = torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 1, 0], [0, 2, 1]])
-    found = frechet_distance(moments(x, times), once_for_all(x, 4))
+    found = frechet_distance(moments(x, times), moments(x, torch.ones(4, 3)))
     assert found.isnan().tolist() == [False, True, True, False]
 
 
-def once_for_all(x: Tensor, rows: int) -> Moments:
-    return moments(x, torch.ones(rows, len(x)))
+# Kernel distance
+
+
+def kernel_by_loops(made: Tensor, target: Tensor, number: Tensor, paired: bool, times: Tensor, target_times: Tensor) -> float:
+    """All pairs of rows of one block of 64 numbers, three means."""
+    sums = {kind: [0.0, 0.0] for kind in ("made", "target", "across")}
+    for i in range(len(made)):
+        for j in range(len(made)):
+            if number[i] // 64 != number[j] // 64:
+                continue
+            rows = {"made": (made[i], made[j], times[i] * times[j]), "across": (made[i], target[j], times[i] * target_times[j])}
+            rows["target"] = (target[i], target[j], target_times[i] * target_times[j])
+            for kind, (x, y, weight) in rows.items():
+                if number[i] != number[j] or (kind == "across" and not paired):
+                    sums[kind][0] += float(weight * (x @ y / len(x) + 1) ** 3)
+                    sums[kind][1] += float(weight)
+    means = {kind: total / weight if weight else math.nan for kind, (total, weight) in sums.items()}
+    return means["made"] + means["target"] - 2 * means["across"]
+
+
+@quick
+@given(st.integers(2, 20), st.integers(0, 100), st.booleans())
+def test_kernel_distance_equals_loops(n, seed, paired):
+    made, target = cloud(n, 3, seed), cloud(n, 3, seed + 1) + 0.3
+    number = torch.arange(n) * 3 + 60  # the first two of them end a block
+    times, other = poisson_times(number, 2), poisson_times(number, 2, 1)
+    found = kernel_distance(kernel_sums(made, target, number, times, None if paired else other))
+    for r in range(3):
+        expected = kernel_by_loops(made, target, number, paired, times[r], (times if paired else other)[r])
+        assert found[r].item() == pytest.approx(expected, rel=1e-6, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
+@pytest.mark.parametrize("n", [2, 40, 64])
+def test_kernel_distance_of_one_block_equals_torchmetrics(n):
+    class Given(nn.Module):
+        num_features = 8
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image
+
+    theirs = KernelInceptionDistance(feature=Given(), subset_size=n, subsets=1, normalize=False)
+    one, other = cloud(n, 8).float(), cloud(n, 8, 1).float() + 0.2
+    theirs.update(one, real=True)
+    theirs.update(other, real=False)
+    ones = torch.ones(1, n)
+    ours = kernel_distance(kernel_sums(one, other, torch.arange(n), ones, ones)).item()
+    assert ours == pytest.approx(theirs.compute()[0].item(), rel=1e-4)
+
+
+@quick
+@given(st.permutations(range(150)), st.lists(st.integers(0, 150), max_size=4), st.booleans())
+def test_kernel_sums_join_in_any_order_and_keep_nothing_but_unfilled_blocks(order, cuts, paired):
+    made, target = cloud(150, 3), cloud(150, 3, 1)
+    shuffled = torch.tensor(order)
+    times = poisson_times(torch.arange(150), 2)
+    other = None if paired else poisson_times(torch.arange(150), 2, 1)
+
+    def part(rows: Tensor) -> KernelSums:
+        return kernel_sums(made[rows], target[rows], rows, times[:, rows], None if paired else other[:, rows])
+
+    edges = [0, *sorted(cuts), 150]
+    parts = [part(shuffled[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    joined = join_kernel_sums(parts)
+    one_by_one = parts[0]
+    for each in parts[1:]:
+        one_by_one = join_kernel_sums([one_by_one, each])
+    whole = part(torch.arange(150))
+    for each in (whole, joined, one_by_one):
+        assert sorted(each.number.tolist()) == list(range(128, 150))
+        torch.testing.assert_close(kernel_distance(each), kernel_distance(whole))
+
+
+def test_kernel_distance_is_unbiased_and_blocks_do_not_favour_a_copy():
+    """Independent sets of one distribution: 0 on average. Pairs that are alike are not compared, so a copy is at 0 exactly."""
+    x, y = cloud(64 * 60, 4), cloud(64 * 60, 4, 0)[torch.randperm(64 * 60)]
+    ones = torch.ones(1, 64)
+    found = torch.stack(
+        [
+            kernel_distance(kernel_sums(a, b, torch.arange(64), ones, ones))[0]
+            for a, b in zip(x.split(64), y.split(64), strict=True)
+        ]
+    )
+    assert found.mean().abs() < 3 * found.std() / 60**0.5
+    assert (found < 0).any()
+    copied = kernel_distance(kernel_sums(x[:64], x[:64], torch.arange(64), ones))
+    assert copied.abs().item() < 1e-9
+    assert kernel_distance(kernel_sums(x[:64], x[:64], torch.arange(64), ones, ones)).item() < -1e-3
+
+
+def test_levels_of_one_pair_are_not_compared():
+    x = cloud(6, 3)
+    number = torch.tensor([0, 0, 1, 1, 2, 2])
+    sums = kernel_sums(x, x + 1, number, torch.ones(1, 6))
+    assert sums.number.tolist() == number.tolist() and not sums.pairs.any()
+    assert kernel_distance(sums).item() == pytest.approx(
+        kernel_by_loops(x, x + 1, number, True, torch.ones(6), torch.ones(6)), rel=1e-6
+    )
+
+
+def test_a_kernel_distance_that_cannot_be_measured_is_refused(unchecked):
+    x, ones = cloud(3, 4), torch.ones(1, 3)
+    with pytest.raises(ValueError, match="no two images in a block"):
+        kernel_distance(kernel_sums(x, x, torch.arange(3) * BLOCK, ones))
+    with pytest.raises(ValueError, match="NaN or infinite of 1 of 3 targets"):
+        kernel_sums(x, x.index_fill(0, torch.tensor([1]), math.inf), torch.arange(3), ones)
+    with pytest.raises(ValueError, match="equally many of one network"):
+        kernel_sums(x, x[:, :2], torch.arange(3), ones)
+    with pytest.raises(ValueError, match="of all parts"):
+        join_kernel_sums([kernel_sums(x, x, torch.arange(3), ones), kernel_sums(x, x, torch.arange(3), ones, ones)])
+    with pytest.raises(ValueError, match="at least one"):
+        join_kernel_sums([])
