@@ -136,6 +136,8 @@ def test_half_precision_is_compared_in_single():
     assert gram_matrix(bright["relu1_2"]).tolist() == [[[32.0, 32.0], [32.0, 32.0]]]
     assert gram_style_distance(bright, dark, ["relu1_2"]).item() == pytest.approx(32)
     assert perceptual_distance(bright, dark, ["relu1_2"]).item() == pytest.approx(0, abs=1e-6)
+    nothing = {"relu1_2": torch.zeros(1, 2, 64, 64, dtype=torch.float16)}
+    assert perceptual_distance(nothing, dark, ["relu1_2"]).item() == pytest.approx(1)
 
 
 def test_noise_changes_the_style_and_a_mirror_the_places():
