@@ -2,20 +2,30 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 PRINT = Path("-")
 
 
 def evaluate(given: argparse.Namespace) -> None:
-    """Measure checkpoints on exact truth, beside an oracle, a copy and a random row.
+    """Measure checkpoints on exact truth, beside an oracle, a copy, the nearest of the same label and a random row.
 
     exemplar-lab evaluate runs/cocosnet-people-cpu     (on the validation pairs of its recipe)
     exemplar-lab evaluate cocosnet-people-cpu          (a name: one of the checkpoints that come with the package)
     exemplar-lab evaluate cocosnet-people-cpu --suite zoom
-    exemplar-lab evaluate --suite zoom --json          (no checkpoint: the three reference rows)
+    exemplar-lab evaluate cocosnet-people-cpu --suite zoom --images
+    exemplar-lab evaluate --suite zoom --json          (no checkpoint: the reference rows alone)
 
     A suite is 256 test pairs spread over the levels of a dial of the procedural world, all other dials at rest; a tier; "ood";
     or "all" of them. --json alone prints JSON and nothing else.
+
+    --images measures what is made as well as what is matched: pixels (l1, psnr, ssim, content_ssim), features (perceptual,
+    style), regions of equal labels (semantic, colour, texture) and distances between sets (fd, kd, swd). A number made through
+    features is worth nothing without their name, which stands beside it everywhere; a Fréchet distance in them is not FID.
     """
     for option, suffix in (("json", ".json"), ("csv", ".csv")):
         path = getattr(given, option)
@@ -23,6 +33,8 @@ def evaluate(given: argparse.Namespace) -> None:
             raise ValueError(
                 f"got --{option} {path}, expected a file name that ends in {suffix}: name checkpoints before the options"
             )
+    if given.features and not given.images:
+        raise ValueError(f"got --features {given.features} without --images, expected both: matches need no features")
     if given.suite:
         _evaluate_suites(given)
     else:
@@ -32,11 +44,13 @@ def evaluate(given: argparse.Namespace) -> None:
 def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
-    from exemplar_lab.metrics.tables import table
+    from exemplar_lab.metrics.image import IMAGE_NUMBERS
+    from exemplar_lab.metrics.tables import SHOWN, table
     from exemplar_lab.training.checkpoint import last_checkpoint, ship_checkpoint
-    from exemplar_lab.training.evaluation import evaluate_checkpoint
+    from exemplar_lab.training.image_evaluation import image_tables
     from exemplar_lab.training.loop import make_fabric
     from exemplar_lab.training.suite_report import without_nan
+    from exemplar_lab.training.validation_report import evaluate_checkpoint
 
     if len(given.checkpoint) != 1 or given.csv:
         what = "--csv" if given.csv else f"{len(given.checkpoint) or 'no'} checkpoint{'s' * (len(given.checkpoint) != 1)}"
@@ -45,11 +59,11 @@ def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     if given.ship and last_checkpoint(Path(where)) is None:
         raise ValueError(f"got {where}, expected a run to ship from: a folder that holds step-… folders")
     device = make_fabric(given.device).device
-    rows = evaluate_checkpoint(where, given.pairs, device, progress=lambda it: tqdm(it, desc="evaluating"))
-    rows = without_nan(rows)
-    _print_or_write(
-        given, rows, f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows)}"
-    )
+    network = _network(given, device)
+    rows = without_nan(evaluate_checkpoint(where, given.pairs, device, lambda it: tqdm(it, desc="evaluating"), network))
+    columns = SHOWN if network is None else tuple(name for name in SHOWN if name not in IMAGE_NUMBERS)
+    text = f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows, columns, width=140)}"
+    _print_or_write(given, rows, text if network is None else f"{text}\n\n{image_tables(rows, network.name)}")
     if given.ship:
         print(ship_checkpoint(Path(where), given.ship, rows))
 
@@ -75,10 +89,13 @@ def _evaluate_suites(given: argparse.Namespace) -> None:
         raise ValueError(f"got --size {given.size}, expected an even number: cells of the match are two pixels wide")
     if given.task or not given.checkpoint:  # what is misspelt is refused before models are read
         _suites(given, given.task or "people", given.size or 64)
+    network = _network(given, device)
     contestants = load_contestants(given.checkpoint, device)
     task = given.task or next((one.task for one in contestants if one.task), "people")
     suites = _suites(given, task, given.size or (contestants[0].size if contestants else 64))
-    reports = [evaluate_suite(one, contestants, device, lambda it, name: tqdm(it, desc=name, leave=False)) for one in suites]
+    reports = [
+        evaluate_suite(one, contestants, device, lambda it, name: tqdm(it, desc=name, leave=False), network) for one in suites
+    ]
     _print_or_write(given, {"suites": reports}, "\n\n".join(map(report_text, reports)))
     if given.csv:
         write_whole(given.csv, report_csv(reports))
@@ -89,6 +106,13 @@ def _suites(given: argparse.Namespace, task: str, size: int) -> list:
 
     names = suite_names(task) if given.suite == "all" else (given.suite,)
     return [suite(name, task, size, given.tier, given.pairs) for name in names]
+
+
+def _network(given: argparse.Namespace, device: "torch.device") -> "nn.Module | None":
+    """What the images are looked at through; None where they are not looked at."""
+    from exemplar_lab.nn.features import DEFAULT, features
+
+    return features(given.features or DEFAULT).to(device) if given.images else None
 
 
 def _print_or_write(given: argparse.Namespace, numbers: dict, text: str) -> None:
@@ -113,6 +137,8 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, help="side of the suite's images (default: that of the checkpoint, or 64)")
     parser.add_argument("--tier", default="medium", help="where the other dials of the suite stand (default: medium)")
     parser.add_argument("--pairs", type=int, default=256)
+    parser.add_argument("--images", action="store_true", help="also measure what is made, as images")
+    parser.add_argument("--features", help="what --images looks through: lab, fixed or vgg19 (default: the package's)")
     parser.add_argument(
         "--json",
         type=Path,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
 from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
+from exemplar_lab.metrics.kernel import BLOCK, KernelSums, join_kernel_sums, kernel_distance, kernel_sums
 from exemplar_lab.metrics.perceptual import PERCEPTUAL_LAYERS, gram_style_distance, perceptual_distance
 from exemplar_lab.metrics.regions import (
     COLOUR_LAYER,
@@ -28,15 +29,19 @@ from exemplar_lab.metrics.regions import (
     texture_consistency,
 )
 from exemplar_lab.metrics.resampling import basic_interval, poisson_times
+from exemplar_lab.metrics.sliced import Patches, join_patches, patches, sliced_wasserstein
 from exemplar_lab.metrics.structure import content_ssim
 from exemplar_lab.metrics.tables import summarise
 from exemplar_lab.translation import Batch
 
 OF_IMAGES = ("l1", "psnr", "ssim", "content_ssim", "perceptual", "style")
 OF_REGIONS = ("semantic", "colour", "texture")
-OF_SETS = ("fd",)
+OF_SETS = ("fd", "kd", "swd")
 IMAGE_NUMBERS = OF_IMAGES + OF_REGIONS + OF_SETS
-THROUGH_FEATURES = ("perceptual", "style", *OF_REGIONS, "fd")
+OF_EXEMPLAR = ("style", "colour", "texture")
+"""Numbers that compare with the exemplar; all others with the target."""
+
+THROUGH_FEATURES = ("perceptual", "style", *OF_REGIONS, "fd", "kd")
 """Numbers that mean nothing without the name of the network beside them."""
 
 SET_LAYER = "relu5_2"
@@ -55,7 +60,8 @@ class ImageStatistics:
     """What is kept of n images: a few values each, and sums over all of them; `sum_up_images` makes numbers of it.
 
     features: the name of the network. number: of each image's pair; images of one number are drawn together. values: one per
-    image, by the name of the number. made, target: of the features of both sets.
+    image, by the name of the number. made, target: of the features of both sets; made_patches, target_patches: of the images
+    themselves, a bounded number.
     """
 
     features: str
@@ -63,6 +69,9 @@ class ImageStatistics:
     values: dict[str, Float[Tensor, " n"]]
     made: Moments
     target: Moments
+    kernel: KernelSums
+    made_patches: Patches
+    target_patches: Patches
 
 
 class Looks(NamedTuple):
@@ -80,6 +89,7 @@ class Shared(NamedTuple):
     labels: tuple[Int[Tensor, "b h w"], Int[Tensor, "b h w"]] | None
     times: Float[Tensor, "r b"]
     of_target: Moments
+    target_patches: Patches
 
 
 def image_statistics(
@@ -98,7 +108,8 @@ def image_statistics(
     Against the target: l1, psnr (dB), ssim, content_ssim (of luminances), perceptual (see `perceptual_distance`); semantic (see
     `semantic_consistency`). Against the exemplar: style (see `gram_style_distance`), colour, texture (see `regions`). The
     regions, where `batch.truth` knows parts, are compared in images of `REGION_SIDE`, all else at their own side.
-    Against all targets: fd, the Fréchet distance of the features at `SET_LAYER`.
+    Against all targets: fd and kd, the Fréchet and the kernel distance of the features at `SET_LAYER`, and swd, the sliced
+    Wasserstein distance of small patches, mean of its levels.
     """
     if made.shape != batch.target.shape:
         raise ValueError(
@@ -107,8 +118,9 @@ def image_statistics(
         )
     if shared is None:
         shared = shared_by_rows(batch, network, numbers, draws)
+    copied = made is batch.exemplar
     made = made.clamp(0, 1)
-    seen = shared.exemplar if made is batch.exemplar else look(made, network, shared.labels is not None)
+    seen = shared.exemplar if copied else look(made, network, shared.labels is not None)
     everywhere = torch.ones_like(made[:, 0], dtype=torch.bool)
     values = {name: function(made, batch.target, everywhere) for name, function in _PIXELS.items()}
     values |= {
@@ -124,7 +136,17 @@ def image_statistics(
             "texture": texture_consistency(*exemplar),
         }
     values = {name: value.cpu() for name, value in values.items()}
-    return ImageStatistics(network.name, numbers.cpu(), values, _moments(seen, shared.times), shared.of_target)
+    feature = pooled(seen.own[SET_LAYER])
+    return ImageStatistics(
+        network.name,
+        numbers.cpu(),
+        values,
+        moments(feature, shared.times),
+        shared.of_target,
+        kernel_sums(feature, pooled(shared.target.own[SET_LAYER]), numbers, shared.times),
+        patches(made, numbers, seed=1),
+        shared.target_patches,
+    )
 
 
 def shared_by_rows(batch: Batch, network: nn.Module, numbers: Int[Tensor, " b"], draws: int = DRAWS) -> Shared:
@@ -134,7 +156,8 @@ def shared_by_rows(batch: Batch, network: nn.Module, numbers: Int[Tensor, " b"],
     labels = (region_labels(truth.target_part), region_labels(truth.exemplar_part)) if known else None
     target, exemplar = (look(image, network, known) for image in (batch.target, batch.exemplar))
     times = poisson_times(numbers, draws)
-    return Shared(target, exemplar, labels, times, _moments(target, times))
+    of_target = moments(pooled(target.own[SET_LAYER]), times)
+    return Shared(target, exemplar, labels, times, of_target, patches(batch.target, numbers))
 
 
 @torch.no_grad()
@@ -162,14 +185,17 @@ def join_statistics(parts: Sequence[ImageStatistics]) -> ImageStatistics:
         {name: torch.cat([part.values[name] for part in parts]) for name in first.values},
         join_moments([part.made for part in parts]),
         join_moments([part.target for part in parts]),
+        join_kernel_sums([part.kernel for part in parts]),
+        join_patches([part.made_patches for part in parts]),
+        join_patches([part.target_patches for part in parts]),
     )
 
 
 def sum_up_images(statistics: ImageStatistics) -> dict[str, dict[str, float | str]]:
     """{number: {"mean", "half_width"}} over all images, ready for JSON; of sets also "low" and "high", see `basic_interval`.
 
-    Numbers made through features say which: {"features": "lab-v1"}. Images of one pair are drawn together. Distances between
-    sets are NaN for fewer than two images.
+    Numbers made through features say which: {"features": "lab-v1"}. Images of one pair are drawn together. NaN are fd for fewer
+    than two images, and kd where no two pairs of different number are of one block (see `kernel_sums`).
     """
     summary: dict[str, dict[str, float | str]] = dict(summarise([statistics.values], group=statistics.number))
     summary |= {name: basic_interval(distance) for name, distance in _distances(statistics).items()}
@@ -182,13 +208,14 @@ _PIXELS = {"l1": l1, "psnr": psnr, "ssim": masked_ssim}
 
 
 def _distances(statistics: ImageStatistics) -> dict[str, Float[Tensor, " r"]]:
-    if len(statistics.number) < 2:
-        return dict.fromkeys(OF_SETS, torch.full((1,), math.nan))
-    return {"fd": frechet_distance(statistics.target, statistics.made)}
-
-
-def _moments(seen: Looks, times: Float[Tensor, "r b"]) -> Moments:
-    return moments(pooled(seen.own[SET_LAYER]), times)
+    draws, number = len(statistics.made.weight) - 1, statistics.number
+    unknown = torch.full((1,), math.nan)
+    comparable = len(number.unique()) > len((number // BLOCK).unique())
+    return {
+        "fd": frechet_distance(statistics.target, statistics.made) if len(number) > 1 else unknown,
+        "kd": kernel_distance(statistics.kernel) if comparable else unknown,
+        "swd": sliced_wasserstein(statistics.made_patches, statistics.target_patches, draws).mean(1),
+    }
 
 
 def _maps(image: Tensor, network: nn.Module, layers: Sequence[str], side: int | None = None) -> dict[str, Tensor]:

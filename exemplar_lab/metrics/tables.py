@@ -1,12 +1,16 @@
 """From numbers per image to the mean with its 95 % interval, and to a table that a terminal can show."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from scipy.stats import t as student
 from torch import Tensor
+
+Rows = dict[str, dict[str, dict[str, Any]]]
+"""{row: {number: {"mean", "half_width"}}}; some numbers also have "low" and "high", or "features", what they were made with."""
 
 PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
 """Numbers, or the first words of their names, that are means over visible cells: given as means over all points too."""
@@ -68,8 +72,9 @@ def over_runs(values: Iterable[float]) -> dict[str, float]:
     return {"mean": float(runs.mean()), "half_width": float(half)}
 
 
-def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[str, ...] = SHOWN) -> str:
-    """One line per row name, one column per number, `mean ±half width`; columns that no row has are left out.
+def table(rows: Rows, columns: tuple[str, ...] = SHOWN, width: int | None = None) -> str:
+    """One line per row name, one column per number, `mean ±half width`, or `mean [low, high]` where the interval has both ends;
+    columns that no row has are left out. width: a longest line; what is wider becomes several tables, one below the other.
 
     Raises ValueError for a cycle error without the end-point error beside it: the identity map has a cycle of 0.
     """
@@ -79,13 +84,21 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]], columns: tuple[st
             f"got the column {alone[0]} without {alone[0].replace('cycle', 'epe')}, expected both: a match that maps every "
             "position to itself has no cycle error at all"
         )
-    lines = [["", *columns]] + [[name, *(_written(row.get(column)) for column in columns)] for name, row in rows.items()]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
-    return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
+    names = _column(["", *rows], str.ljust)
+    tables, length = [[names]], len(names[0])
+    for column in columns:
+        cells = _column([column, *(_written(row.get(column)) for row in rows.values())], str.rjust)
+        length += 2 + len(cells[0])
+        if width is not None and length > width and len(tables[-1]) > 1:
+            tables.append([names])
+            length = len(names[0]) + 2 + len(cells[0])
+        tables[-1].append(cells)
+    texts = [["  ".join(cells) for cells in zip(*one, strict=True)] for one in tables]
+    return "\n\n".join("\n".join([head, "─" * len(head), *lines]) for head, *lines in texts)
+
+
+def _column(cells: list[str], justify: Callable[[str, int], str]) -> list[str]:
+    return [justify(cell, max(map(len, cells))) for cell in cells]
 
 
 def _mean(value: Float[Tensor, " n"], weight: Float[Tensor, "m n"]) -> Float[Tensor, " m"]:
@@ -94,9 +107,11 @@ def _mean(value: Float[Tensor, " n"], weight: Float[Tensor, "m n"]) -> Float[Ten
     return (weight @ value.nan_to_num(0, 0, 0)) / (weight @ known)
 
 
-def _written(number: dict[str, float | None] | None) -> str:
+def _written(number: dict[str, Any] | None) -> str:
     if number is None or number["mean"] is None or math.isnan(number["mean"]):
         return "–"
     digits = 3 if abs(number["mean"]) < 10 else 1
     mean, half_width = f"{number['mean']:.{digits}f}", number["half_width"] or 0
+    if half_width > 0 and "low" in number:
+        return f"{mean} [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"
     return f"{mean} ±{half_width:.{digits}f}" if half_width > 0 else mean

@@ -1,7 +1,6 @@
 """A model against exact truth, beside the rows of `references`, so that its numbers can be read."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -10,24 +9,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.metrics.appearance import l1, masked_ssim, psnr
 from exemplar_lab.metrics.layers import layer_scores
 from exemplar_lab.metrics.matching import evaluate_matching, oracle_scores
-from exemplar_lab.metrics.tables import summarise
+from exemplar_lab.metrics.tables import Rows, summarise
 from exemplar_lab.metrics.transfer import class_oracle, expected_transfer, transfer_matrix, transfer_summary
-from exemplar_lab.nn.features import features
-from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
-from exemplar_lab.training.recipe import make_source
 from exemplar_lab.training.references import SEED, part_labels, reference_matches
-from exemplar_lab.training.style_evaluation import measure_styles
 from exemplar_lab.translation import Batch, Source, Translation, Translator
 
 Answer = Callable[[Batch], Translation | Correspondence]
 """What can be measured: any function of a batch that says where the look of every position comes from."""
 
 PerImage = dict[str, dict[str, Tensor]]
-Rows = dict[str, dict[str, dict[str, float | None]]]
 
 
 class Asked(NamedTuple):
@@ -196,24 +189,6 @@ def sum_up(measured: PerImage, group: Int[Tensor, " n"] | None = None) -> Rows:
         if "transfer" in numbers:
             rows[row] |= transfer_summary(numbers["transfer"], numbers["expected_transfer"], group=group)
     return rows
-
-
-def evaluate_checkpoint(
-    where: str | Path, pairs: int = 256, device: torch.device | str = "cpu", progress: Callable[[Any], Iterator] = iter
-) -> Rows:
-    """`measure` for a checkpoint (see `find_checkpoint`) on the validation source its recipe names, summed up per row.
-
-    A checkpoint of style transfer has no truth of matches: it gets the rows of `style_evaluation.measure_styles`.
-    """
-    checkpoint = read_checkpoint(find_checkpoint(where))
-    recipe = checkpoint.about["recipe"]
-    model, source = checkpoint.build().to(device), make_source(recipe["validation"])
-    if isinstance(source, StylePairs):
-        looks = features(recipe["features"]).to(device)
-        indices = torch.arange(min(pairs, source.length or pairs))
-        return sum_up(measure_styles(model, source, indices, looks, recipe["name"], device, progress=progress))
-    shows_condition = recipe["warm_up_steps"] is None
-    return sum_up(measure(model, source, pairs, recipe["name"], device, exemplar_condition=shows_condition, progress=progress))
 
 
 def _oracle_scores(

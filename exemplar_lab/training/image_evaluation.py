@@ -1,15 +1,29 @@
 """What models make, measured as images: beside the reference rows, and in one pass with their matches where both are asked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.metrics.image import DRAWS, ImageStatistics, image_statistics, join_statistics, shared_by_rows, sum_up_images
-from exemplar_lab.training.evaluation import Answer, Asked, PerImage, Rows, ask, joined, matching_scores
+from exemplar_lab.metrics.image import (
+    DRAWS,
+    IMAGE_NUMBERS,
+    OF_EXEMPLAR,
+    OF_IMAGES,
+    OF_REGIONS,
+    OF_SETS,
+    THROUGH_FEATURES,
+    ImageStatistics,
+    image_statistics,
+    join_statistics,
+    shared_by_rows,
+    sum_up_images,
+)
+from exemplar_lab.metrics.regions import REGION_SIDE
+from exemplar_lab.metrics.tables import Rows, table
+from exemplar_lab.training.evaluation import Answer, Asked, PerImage, ask, joined, matching_scores
 from exemplar_lab.training.references import oracle_image, warped_image
 from exemplar_lab.translation import Source, Translation
 
@@ -97,14 +111,33 @@ def joined_statistics(one: Statistics, other: Statistics) -> Statistics:
     return {row: join_statistics([each[row] for each in (one, other) if row in each]) for row in rows}
 
 
-def sum_up_all(statistics: Statistics) -> dict[str, dict[str, dict[str, Any]]]:
+def sum_up_all(statistics: Statistics) -> Rows:
     """{row: {number: {"mean", "half_width", …}}}: `sum_up_images` of each row."""
     return {row: sum_up_images(one) for row, one in statistics.items()}
 
 
-def beside(matching: Rows, images: dict[str, dict[str, dict[str, Any]]]) -> Rows:
-    """The numbers of both in one row each; rows that only one of them has come last."""
+def beside(matching: Rows, images: Rows) -> Rows:
+    """The numbers of both in one row each; rows that only images have come last."""
     return {row: matching.get(row, {}) | images.get(row, {}) for row in dict.fromkeys([*matching, *images])}
+
+
+def image_tables(rows: Rows, network: str, width: int = 140) -> str:
+    """What the image numbers of these rows mean, and the numbers, no line longer than `width`."""
+    rows = {row: numbers for row, numbers in rows.items() if any(name in numbers for name in IMAGE_NUMBERS)}
+    known = tuple(name for name in IMAGE_NUMBERS if any(name in numbers for numbers in rows.values()))
+    regions, through, exemplar, sets = (
+        ", ".join(name for name in names if name in known) for names in (OF_REGIONS, THROUGH_FEATURES, OF_EXEMPLAR, OF_SETS)
+    )
+    where = f"{regions} by regions, at {REGION_SIDE} px" if regions else "no regions, because no parts are known"
+    blocks = (OF_IMAGES, OF_REGIONS + OF_SETS)
+    return "\n".join(
+        [
+            f"images against their targets ({exemplar} against the exemplars), as they are; {where}",
+            f"{through} through {network}; FD is not FID",
+            f"{sets} of all images at once, [low, high] of the 95 % interval",
+            "\n\n".join(table(rows, tuple(name for name in block if name in known), width) for block in blocks),
+        ]
+    )
 
 
 def _moved(asked: Asked) -> Iterator[tuple[str, Correspondence]]:

@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 import exemplar_lab
 from exemplar_lab.data.synth.dials import DIALS
 from exemplar_lab.data.synth.suites import TRANSFER, Suite
 from exemplar_lab.data.synth.world import TASKS
-from exemplar_lab.metrics.tables import table
+from exemplar_lab.metrics.image import DRAWS
+from exemplar_lab.metrics.tables import Rows, table
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
-from exemplar_lab.training.evaluation import Answer, PerImage, Rows, score, sum_up, translate
+from exemplar_lab.training.evaluation import Answer, PerImage, score, sum_up, translate
+from exemplar_lab.training.image_evaluation import (
+    Statistics,
+    beside,
+    image_tables,
+    joined_statistics,
+    score_with_images,
+    sum_up_all,
+)
 from exemplar_lab.training.references import REFERENCES, SEED
 from exemplar_lab.translation import Source
 
@@ -62,6 +72,8 @@ def evaluate_suite(
     contestants: list[Contestant],
     device: torch.device | str = "cpu",
     progress: Callable[[Iterable, str], Iterator] = lambda batches, _: iter(batches),
+    network: nn.Module | None = None,
+    draws: int = DRAWS,
 ) -> dict[str, Any]:
     """All matchers and the reference rows at every level of a suite: what was measured, then {row: {number: …}} per level and
     over all of them, ready for JSON.
@@ -70,6 +82,8 @@ def evaluate_suite(
     "overall" when it took part everywhere; intervals there draw a pair together with all its levels. Raises ValueError for a
     model that can take part nowhere.
     progress: wraps the list of batches of a level, whose name is its second argument.
+    network: of `nn.features.features`; with it the images are measured too, by the same pass (see `image_evaluation`), sets of
+        them with intervals of so many `draws`.
     """
     for one in contestants:
         if not any(one.fits(level.source) for level in suite.levels):
@@ -81,68 +95,88 @@ def evaluate_suite(
                 "training"
             )
     transfer = TRANSFER[suite.task]() if suite.task in TRANSFER else None
-    levels, everything = [], []
+    levels: list[dict[str, Any]] = []
+    everything: list[PerImage] = []
+    images: Statistics = {}
     for level in suite.levels:
         answers = {one.name: one.answer for one in contestants if one.fits(level.source)}
-        measured = score(
-            answers, level.source, level.indices, device, transfer=transfer,
-            progress=lambda batches, name=level.name: progress(batches, f"{suite.dial} {name}"),
-        )  # fmt: skip
+        asked = {
+            "transfer": transfer,
+            "progress": lambda batches, name=level.name: progress(batches, f"{suite.dial} {name}"),
+        }
+        if network is None:
+            measured, of_level = score(answers, level.source, level.indices, device, **asked), {}
+        else:
+            measured, of_level = score_with_images(answers, level.source, level.indices, network, device, draws=draws, **asked)
         everything.append(measured)
-        rows = without_nan(sum_up(measured))
+        images = joined_statistics(images, of_level)
+        rows = without_nan(beside(sum_up(measured), sum_up_all(of_level)))
         levels.append({"value": level.value, "name": level.name, "pairs": level.pairs, "rows": rows})
+    overall = sum_up(_joined(everything), torch.cat([level.indices for level in suite.levels]))
+    images = {row: one for row, one in images.items() if all(row in level["rows"] for level in levels)}
     return {
         "suite": _described(suite),
         "version": exemplar_lab.__version__,
         "seed": SEED,
         "levels": levels,
-        "overall": without_nan(sum_up(_joined(everything), torch.cat([level.indices for level in suite.levels]))),
+        "overall": without_nan(beside(overall, sum_up_all(images))),
+        "features": None if network is None else network.name,
     }
 
 
-def report_text(report: dict[str, Any]) -> str:
-    """The report as a headline and one table: a line per level and row, and those of all levels together."""
+def report_text(report: dict[str, Any], width: int = 140) -> str:
+    """The report as a headline and tables no wider than `width`: a line per level and row, and those of all levels together.
+
+    First what is known of matches, then what is known of images.
+    """
     suite = report["suite"]
     meaning = f" ({DIALS[suite['dial']].meaning})" if suite["dial"] in DIALS else ""
     pairs = f"{suite['pairs']} {suite['split']} pairs of {suite['task']}, {suite['size']} × {suite['size']}"
     headline = f"{suite['dial']}{meaning}: {pairs}, tier {suite['tier']}; mean ± half width of the 95 % interval"
     groups = [(level["name"], level["rows"]) for level in report["levels"]]
     groups += [("overall", report["overall"])] if len(groups) > 1 else []
-    width = max(len(name) for name, _ in groups)
-    text = table({f"{n.ljust(width)}  {row}": numbers for n, rows in groups for row, numbers in rows.items()}, SHOWN)
+    longest = max(len(name) for name, _ in groups)
+    lines = {f"{name.ljust(longest)}  {row}": numbers for name, rows in groups for row, numbers in rows.items()}
+    text = table({line: numbers for line, numbers in lines.items() if any(one in numbers for one in SHOWN)}, SHOWN, width)
     everyone = dict.fromkeys(row for _, rows in groups for row in rows)
     silent = {row: [name for name, rows in groups[: len(report["levels"])] if row not in rows] for row in everyone}
     notes = [
         f"{row} was not asked at {', '.join(names)}: trained for other conditions" for row, names in silent.items() if names
     ]
-    return "\n".join([headline, text, *notes])
+    images = ["", image_tables(lines, report["features"], width)] if report["features"] else []
+    return "\n".join([headline, text, *images, *notes])
 
 
 def report_csv(reports: list[dict[str, Any]]) -> str:
-    """One line per number: task, suite, level, row, number, mean, half_width."""
+    """One line per number: task, suite, level, row, number, mean, half_width, low, high, features; empty where there is none.
+
+    low and high stand where the interval does not lie evenly about the mean; features is the network that the number was made
+    through.
+    """
     file = io.StringIO()
+    measured = ("mean", "half_width", "low", "high", "features")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("task", "suite", "level", "row", "number", "mean", "half_width"))
+    writer.writerow(("task", "suite", "level", "row", "number", *measured))
     for report in reports:
         suite = report["suite"]
         for level in [*report["levels"], {"name": "overall", "rows": report["overall"]}]:
             for row, numbers in level["rows"].items():
                 for number, value in numbers.items():
-                    writer.writerow(
-                        (suite["task"], suite["dial"], level["name"], row, number, value["mean"], value["half_width"])
-                    )
+                    of_number = (value.get(name) for name in measured)
+                    writer.writerow((suite["task"], suite["dial"], level["name"], row, number, *of_number))
     return file.getvalue()
 
 
 def without_nan(rows: Rows) -> Rows:
     """The rows with None for what is not known, because JSON has no word for NaN."""
     return {
-        row: {
-            number: {name: value if math.isfinite(value) else None for name, value in both.items()}
-            for number, both in numbers.items()
-        }
+        row: {number: {name: _or_none(value) for name, value in one.items()} for number, one in numbers.items()}
         for row, numbers in rows.items()
     }
+
+
+def _or_none(value: float | str) -> float | str | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_whole(path: Path, text: str) -> None:

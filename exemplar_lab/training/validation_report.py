@@ -1,0 +1,51 @@
+"""A checkpoint on the validation samples that its own recipe names, as the numbers that are shipped with it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from exemplar_lab.data.style_pairs import StylePairs
+from exemplar_lab.metrics.tables import Rows
+from exemplar_lab.nn.features import features
+from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
+from exemplar_lab.training.evaluation import measure, sum_up, translate
+from exemplar_lab.training.image_evaluation import beside, score_with_images, sum_up_all
+from exemplar_lab.training.recipe import make_source
+from exemplar_lab.training.style_evaluation import measure_styles
+
+
+def evaluate_checkpoint(
+    where: str | Path,
+    pairs: int = 256,
+    device: torch.device | str = "cpu",
+    progress: Callable[[Any], Iterator] = iter,
+    network: nn.Module | None = None,
+) -> Rows:
+    """`evaluation.measure` for a checkpoint (see `find_checkpoint`) on the validation source of its recipe, summed up per row.
+
+    network: of `nn.features.features`; with it the images are measured too (see `image_evaluation`), beside the matches.
+    A checkpoint of style transfer has no truth of matches: it gets the rows of `style_evaluation.measure_styles`, which are
+    numbers of images already, through the features of its recipe. ValueError where another network is asked for.
+    """
+    checkpoint = read_checkpoint(find_checkpoint(where))
+    recipe = checkpoint.about["recipe"]
+    source = make_source(recipe["validation"])
+    indices = torch.arange(min(pairs, source.length or pairs))
+    if isinstance(source, StylePairs):
+        if network is not None:
+            raise ValueError(
+                f"got --images for {where}, a checkpoint of style transfer, expected one of a task with targets: leave it out, "
+                "its rows are numbers of images as they are"
+            )
+        looks = features(recipe["features"]).to(device)
+        model = checkpoint.build().to(device)
+        return sum_up(measure_styles(model, source, indices, looks, recipe["name"], device, progress=progress))
+    model, name, shows_condition = checkpoint.build().to(device), recipe["name"], recipe["warm_up_steps"] is None
+    if network is None:
+        return sum_up(measure(model, source, pairs, name, device, exemplar_condition=shows_condition, progress=progress))
+    answers = {name: translate(model, exemplar_condition=shows_condition)}
+    measured, images = score_with_images(answers, source, indices, network, device, progress=progress)
+    return beside(sum_up(measured), sum_up_all(images))
