@@ -115,6 +115,14 @@ def test_the_ablation_without_a_data_set_is_one_of_celeba():
         assert full == row("CoCosNet", table, "CelebA-HQ", "CoCosNet", metric)["printed"]
 
 
+def test_ablations_are_told_from_methods():
+    """CoCosNet-v2 is no ablation of CoCosNet; MSCA calls its GAP one (Sec. 4, Ablation Study)."""
+    ablations = set(RESULTS.loc[RESULTS["ablation"], "method"])
+    assert {"DynaST-32", "DynaST −inner", "MSCA GAP", "CoCosNet −reg", "MATEBIT −z"} <= ablations
+    assert not {"CoCosNet-v2", "CoCosNet", "SPADE-VAE", "DynaST"} & ablations
+    assert len(ablations) == 5 + 5 + 9 + 4
+
+
 def test_every_metric_has_one_direction():
     assert (RESULTS.groupby("metric")["better"].nunique() == 1).all()
 

@@ -9,19 +9,9 @@ import pandas
 from exemplar_lab.papers import PAPERS
 
 COLUMNS = (
-    "paper",
-    "table",
-    "dataset",
-    "method",
-    "metric",
-    "value",
-    "better",
-    "note",
-    "printed",
-    "step",
-    "misprint",
-    "doubtful",
-)
+    "paper", "table", "dataset", "method", "metric", "value", "better", "note", "printed", "step",
+    "ablation", "misprint", "doubtful",
+)  # fmt: skip
 
 _UNITS = {"time_1e-2s_3090": ("time", 0.01), "time_s_3090": ("time", 1.0), "user_choice_%": ("user choice", 1.0)}
 """Printed name of a metric -> its name here, and what one unit of the print is worth."""
@@ -33,7 +23,7 @@ def published_results() -> pandas.DataFrame:
     value: as a number; times in seconds, which one paper prints in hundredths; user choices in per cent. printed: the paper's
     own digits. step: the worth of the last digit, so that 8.4 and 8.36 can be told from a disagreement.
     better: "lower" or "higher". misprint: cannot be what was measured; doubtful: may not be; note: why.
-    method: one name for one method everywhere; an ablation is its paper's method and what is changed ("DynaST −inner").
+    method: one name for one method everywhere. ablation: of its paper's method, and named by what is changed ("DynaST −inner").
     """
     table = pandas.read_csv(_file("results.csv"), dtype=str, keep_default_na=False)
     table["printed"] = table["value"]
@@ -41,6 +31,8 @@ def published_results() -> pandas.DataFrame:
     table["value"] = table["printed"].astype(float) * worth
     table["step"] = table["printed"].map(last_digit) * worth
     table["metric"] = table["metric"].map(lambda name: _UNITS.get(name, (name, 1.0))[0])
+    own = [method.startswith(paper) and method != paper for paper, method in zip(table["paper"], table["method"], strict=True)]
+    table["ablation"] = own
     table["misprint"] = table["note"].str.startswith("misprint")
     table["doubtful"] = table["note"].str.startswith("in doubt")
     oldest_first = table["paper"].map(_years()).sort_values(kind="stable").index
