@@ -14,7 +14,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
 from exemplar_lab.metrics.kernel import BLOCK, KernelSums, join_kernel_sums, kernel_distance, kernel_sums
-from exemplar_lab.metrics.resampling import basic_interval, poisson_times
+from exemplar_lab.metrics.resampling import basic_interval, distance_interval, half_times, poisson_times
 
 quick = settings(max_examples=20)
 
@@ -55,6 +55,67 @@ def test_times_are_poisson_and_independent():
     assert abs((centred[:, 1:] * centred[:, :-1]).mean()) < 5 / math.sqrt(drawn.numel())
     with pytest.raises(ValueError, match="got -1 draws"):
         poisson_times(torch.arange(3), -1)
+
+
+def test_halves_are_complementary_and_as_random_as_poisson_times():
+    times = half_times(torch.arange(2000), 101)
+    assert times.shape == (102, 2000) and (times[0] == 1).all()
+    first, second = times[1:-1].unflatten(0, (-1, 2)).unbind(1)
+    assert torch.equal(first + second, torch.full_like(first, 2)) and set(first.unique().tolist()) == {0, 2}
+    centred = first - 1
+    assert abs(centred.mean()) < 5 / math.sqrt(first.numel())
+    assert (centred @ centred.T / 2000 - torch.eye(50)).abs().max() < 0.15
+    assert abs((centred[:, 1:] * centred[:, :-1]).mean()) < 5 / math.sqrt(first.numel())
+    shuffled = torch.randperm(2000)
+    assert torch.equal(half_times(shuffled, 101), times[:, shuffled])
+    assert torch.equal(half_times(shuffled, 4), times[:5, shuffled])
+    assert not torch.equal(half_times(shuffled, 4, seed=1), times[:5, shuffled])
+    with pytest.raises(ValueError, match="got -2 draws"):
+        half_times(shuffled, -2)
+
+
+def mean_distances(one: Tensor, other: Tensor, trial: int) -> Tensor:
+    """|μ₁ − μ₂|² with its replicates, of independent sets."""
+    means = []
+    for side, x in enumerate((one, other)):
+        times = half_times(torch.arange(len(x)), 60, 2 * trial + side)
+        means.append(times @ x / times.sum(1, keepdim=True))
+    return (means[0] - means[1]).square().sum(1)
+
+
+@pytest.mark.parametrize(
+    ("apart", "d", "holds_zero"), [(0, 1, (0.9, 0.99)), (0, 20, (0.9, 0.99)), (1, 1, (0, 0.02)), (1, 20, (0, 0.1))]
+)
+def test_interval_of_a_distance_holds_the_truth_and_no_more(apart, d, holds_zero):
+    """150 pairs of independent sets, equal or one deviation apart: 95 % of the intervals hold the true square."""
+    generator = torch.Generator().manual_seed(d)
+    truth, zero = 0, 0
+    for trial in range(150):
+        one, other = torch.randn(2, 60, d, generator=generator, dtype=torch.float64)
+        other[:, 0] += apart
+        interval = distance_interval(mean_distances(one, other, trial))
+        truth += interval["low"] <= apart**2 <= interval["high"]
+        zero += interval["low"] <= 0 <= interval["high"]
+    assert 0.89 <= truth / 150 <= 0.99
+    assert holds_zero[0] <= zero / 150 <= holds_zero[1]
+
+
+def test_interval_of_a_root_is_the_root_of_the_interval():
+    values = mean_distances(cloud(60, 3), cloud(60, 3, 1) + 2, 0)
+    squares, roots = distance_interval(values), distance_interval(values.sqrt(), root=True)
+    assert roots["mean"] == pytest.approx(values[0].item() ** 0.5)
+    assert (roots["low"], roots["high"]) == pytest.approx((squares["low"] ** 0.5, squares["high"] ** 0.5))
+    alike = mean_distances(cloud(60, 3), cloud(60, 3)[torch.randperm(60)], 0)
+    below = distance_interval(alike)
+    assert below["low"] < 0
+    assert distance_interval(alike.sqrt(), root=True)["low"] == pytest.approx(-math.sqrt(-below["low"]))
+    spoilt = torch.cat([values, torch.tensor([math.nan, 1.0, 2.0])])  # a pair with NaN, and half a pair
+    assert distance_interval(spoilt) == squares
+    assert math.isnan(distance_interval(values[:3])["low"])
+
+
+def test_nothing_but_zeros_has_an_interval_of_zero():
+    assert distance_interval(torch.zeros(21)) == {"mean": 0, "half_width": 0, "low": 0, "high": 0}
 
 
 def test_basic_interval_turns_the_replicates_around_what_was_measured():

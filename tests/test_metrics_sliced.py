@@ -169,14 +169,14 @@ def test_beyond_its_size_a_record_keeps_a_uniform_sample_of_all_images(monkeypat
     assert share.min() > 4 and share.max() < 35  # 16.7 on average, deviation 4
 
 
-def test_a_replicate_is_the_distance_of_repeated_images(monkeypatch):
+def test_a_replicate_is_the_distance_of_half_of_the_images(monkeypatch):
     """With as many directions the shortcut through the channels' projections equals the definition."""
     monkeypatch.setattr(sliced, "DIRECTIONS", 32)
     monkeypatch.setattr(sliced, "FEW_DIRECTIONS", 32)
     images, number = (pictures(12), pictures(12, 1)), torch.arange(12)
     samples = [patches(image, number, n) for n, image in enumerate(images)]
     found = sliced_wasserstein(*samples, draws=3, seed=5)
-    times = sliced.poisson_times(number, 3, 5).long()
+    times = sliced.half_times(number, 3, 5).long()
     for r in range(4):
         again = [number.repeat_interleave(times[r]) for _ in samples]
         repeated = []

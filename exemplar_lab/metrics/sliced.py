@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from exemplar_lab.metrics.resampling import poisson_times
+from exemplar_lab.metrics.resampling import half_times
 from exemplar_lab.ops.hashing import GOLDEN, counted, mix, signed, unit
 
 SIDE, PER_IMAGE, DIRECTIONS, COARSEST = 7, 128, 512, 16
@@ -104,8 +104,9 @@ def sliced_wasserstein(
 ) -> Float[Tensor, "r levels"]:
     """The distance × 1000 at each level, finest first, and of `draws` replicates below it; PGGAN's number is their mean.
 
-    Images are drawn again by `poisson_times` of their number and `seed`, and both sets standardised again; other_seed: where
-    equal numbers in the two sets are not pairs. A replicate is what 512 directions gave plus the change along 16 of them.
+    Replicates are of half of the images, by `half_times` of their number and `seed`, with both sets standardised again;
+    other_seed: where equal numbers in the two sets are not pairs. One is what 512 directions gave plus the change along 16 of
+    them. `distance_interval` with root=True makes an interval of the mean of levels.
     Raises ValueError for sets of different size: fewer images lie further apart.
     """
     if one.images != other.images:
@@ -116,13 +117,13 @@ def sliced_wasserstein(
     orders = [_order(each) for each in (one, other)]
     seeds = (seed, seed if other_seed is None else other_seed)
     numbers = [torch.cat(each.number)[order] for each, order in zip((one, other), orders, strict=True)]
-    times = [_times(number, draws, which) for number, which in zip(numbers, seeds, strict=True)]
+    halves = [_halves(number, draws, which) for number, which in zip(numbers, seeds, strict=True)]
     direction = directions(one.value[0].shape[-1], seed)
     levels = []
     for n in range(len(one.value[0])):
         pair = [_level(each, order, n) for each, order in zip((one, other), orders, strict=True)]
         measured = sliced_distance(*(standardised(each) for each in pair), direction)
-        drawn = _replicates(pair, times, direction[:, :FEW_DIRECTIONS])
+        drawn = _replicates(pair, halves, direction[:, :FEW_DIRECTIONS])
         levels.append(1000 * torch.cat([measured[None], measured + drawn[1:] - drawn[0]]))
     return torch.stack(levels, 1)
 
@@ -151,14 +152,14 @@ def sliced_distance(
 
 def _replicates(
     pair: list[Float[Tensor, "n d"]],
-    times: list[tuple[Int[Tensor, "r i"], Int[Tensor, " n"]]],
+    halves: list[tuple[Bool[Tensor, "r i"], Int[Tensor, " n"]]],
     direction: Float[Tensor, "d k"],
 ) -> Float[Tensor, " r"]:
-    """`sliced_distance` of the patches repeated as often as their images were drawn, standardised again."""
+    """`sliced_distance` of the patches of the images drawn, standardised again. That each counts twice makes no difference."""
     by_channel = [_by_channel(value, direction) for value in pair]
     found = []
-    for r in range(len(times[0][0])):
-        sets = [_drawn_again(*each, drawn[r][image]) for each, (drawn, image) in zip(by_channel, times, strict=True)]
+    for r in range(len(halves[0][0])):
+        sets = [_drawn(*each, drawn[r][image]) for each, (drawn, image) in zip(by_channel, halves, strict=True)]
         found.append(_between(*map(_sorted, sets)))
     return torch.stack(found).double()
 
@@ -171,14 +172,13 @@ def _by_channel(value: Float[Tensor, "n d"], direction: Float[Tensor, "d k"]) ->
     return projection, torch.stack([channels.mean(2).T, channels.square().mean(2).T]), along.sum(1)
 
 
-def _drawn_again(
-    projection: Float[Tensor, "3 k n"], sums: Float[Tensor, "2 3 n"], along: Float[Tensor, "3 k"], times: Int[Tensor, " n"]
+def _drawn(
+    projection: Float[Tensor, "3 k n"], sums: Float[Tensor, "2 3 n"], along: Float[Tensor, "3 k"], kept: Bool[Tensor, " n"]
 ) -> Float[Tensor, "k m"]:
-    mean, square = (sums.double() @ times.double()) / times.sum()
+    mean, square = (sums.double() @ kept.double()) / kept.sum()
     deviation = (square - mean.square()).clamp_min(0).sqrt()
     scale, shift = (1 / deviation).float(), (mean / deviation).float()
-    standard = torch.einsum("ckn,c->kn", projection, scale) - (along * shift[:, None]).sum(0)[:, None]
-    return standard.repeat_interleave(times, dim=1)
+    return torch.einsum("ckn,c->kn", projection[..., kept], scale) - (along * shift[:, None]).sum(0)[:, None]
 
 
 def _between(one: Float[Tensor, "k n"], other: Float[Tensor, "k m"]) -> Float[Tensor, ""]:
@@ -213,10 +213,10 @@ def _trimmed(sample: Patches) -> Patches:
     return Patches(sample.images, (number,), (priority,), (value,))
 
 
-def _times(number: Int[Tensor, " n"], draws: int, seed: int) -> tuple[Int[Tensor, "r i"], Int[Tensor, " n"]]:
-    """How often each image is drawn, and which of these images each patch is from."""
+def _halves(number: Int[Tensor, " n"], draws: int, seed: int) -> tuple[Bool[Tensor, "r i"], Int[Tensor, " n"]]:
+    """Which images are drawn, and which of these images each patch is from."""
     image, which = number.unique(return_inverse=True)
-    return poisson_times(image, draws, seed).long(), which
+    return half_times(image, draws, seed) > 0, which
 
 
 def _filtered(image: Float[Tensor, "b c h w"], stride: int = 1) -> Float[Tensor, "b c _ _"]:
