@@ -18,6 +18,7 @@ from exemplar_lab.nn.features import features
 from exemplar_lab.nn.lab_features import FeatureTrainer, LabFeatures, load_lab, style_statistics
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.feature_objective import (
+    DRAWS,
     distance_order,
     draw_points,
     draw_views,
@@ -95,22 +96,25 @@ def test_part_shares_add_up_and_background_comes_first():
 
 def test_order_of_distances():
     """Three features per position, so that unit length leaves an angle: the larger the angle, the further away."""
-    angle = torch.tensor([0.1, 0.2, 0.3, 0.6], dtype=torch.float64)
+    angle = torch.linspace(0.1, 1, 2 * DRAWS, dtype=torch.float64)
     clean = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).view(1, 3, 1, 1).expand(2, -1, 2, 2)
     worse = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1)[..., None, None].expand(-1, -1, 2, 2)
     maps = {f"relu{i}_2": torch.cat([clean, worse]) for i in range(1, 6)}
-    strength = torch.tensor([0.1, 0.3, 0.5, 0.9], dtype=torch.float64)
+    strength = torch.linspace(0.1, 0.9, 2 * DRAWS, dtype=torch.float64)
     right, wrong = distance_order(maps, strength), distance_order(maps, strength.flip(0))
-    assert right < 0.01 < 5 < wrong
+    assert right < 0.1 < 5 < wrong
     distance = 2 - 2 * angle.cos()
-    total = weight = 0.0
-    for i in range(4):
-        for j in range(4):
-            if strength[i] > strength[j]:
-                apart = strength[i] - strength[j]
-                total += apart * torch.log1p(torch.exp(-10 * ((distance[i] + 1e-6) / (distance[j] + 1e-6)).log()))
-                weight += apart
-    torch.testing.assert_close(right, total / weight)
+    means = []
+    for of_one_picture in (False, True):
+        total = weight = 0.0
+        for i in range(2 * DRAWS):
+            for j in range(2 * DRAWS):
+                if strength[i] > strength[j] and not (of_one_picture and i % 2 != j % 2):
+                    apart = strength[i] - strength[j]
+                    total += apart * torch.log1p(torch.exp(-10 * ((distance[i] + 1e-6) / (distance[j] + 1e-6)).log()))
+                    weight += apart
+        means.append(total / weight)
+    torch.testing.assert_close(right, sum(means) / 2)
 
 
 def test_a_step_depends_on_its_number_alone_and_asks_everything():
@@ -121,7 +125,7 @@ def test_a_step_depends_on_its_number_alone_and_asks_everything():
         assert len(pair.one) == len(pair.other) == len(pair.keys) == 2
     assert not torch.equal(first["styles"].one, first["styles"].other)
     worse = draw_worse(first, 1)
-    assert len(worse.worse) == len(worse.strength) == 2 * len(worse.image) == 4 * len(first)
+    assert len(worse.worse) == len(worse.strength) == DRAWS * len(worse.image) == DRAWS * len(first)
     assert torch.equal(worse.worse, draw_worse(again, 1).worse)
     trainer = FeatureTrainer(PARTS, STYLES, WIDTHS)
     terms = feature_terms(trainer, first, worse, TINY.points)

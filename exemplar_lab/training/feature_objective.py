@@ -23,6 +23,12 @@ MATCHED = {"relu2_2": 2, "relu3_2": 4, "relu4_2": 8}
 STEEPNESS = 10.0
 """Of the order of distances: one that is larger by a tenth where it should be smaller costs log(1 + e)."""
 
+DRAWS = 5
+"""Distortions of each picture."""
+
+TURNS = (*FAMILIES, "colour shift")
+"""Whose turn it is; colours are the hardest, because unit length hides how bright a position is, and come twice."""
+
 VERSION = 1
 """Part of the seed of the points and of the distortions."""
 
@@ -37,11 +43,11 @@ class Views(NamedTuple):
 
 
 class Worse(NamedTuple):
-    """Pictures and what one family of distortions made of them, each twice, as strongly as `strength` says."""
+    """b pictures, and what one family of distortions made of them, DRAWS times each: all of them, and then all again."""
 
     image: Float[Tensor, "b 3 h w"]
-    worse: Float[Tensor, "b2 3 h w"]
-    strength: Float[Tensor, " b2"]
+    worse: Float[Tensor, "n 3 h w"]
+    strength: Float[Tensor, " n"]
 
 
 def draw_views(recipe: FeatureRecipe, number: int, device: torch.device | str = "cpu") -> dict[str, Views]:
@@ -61,12 +67,11 @@ def draw_views(recipe: FeatureRecipe, number: int, device: torch.device | str = 
 
 
 def draw_worse(views: Mapping[str, Views], number: int) -> Worse:
-    """Two pictures of every source, by the family whose turn it is in step `number`."""
-    image, keys = (torch.cat([getattr(pair, field)[:2] for pair in views.values()]) for field in ("one", "keys"))
-    twice = torch.cat([fold(keys, f"worse {number} {which}") for which in range(2)])
-    strength = uniform(twice, "strength").to(image.dtype)
-    family = list(FAMILIES)[number % len(FAMILIES)]
-    return Worse(image, degrade(image.repeat(2, 1, 1, 1), family, strength, twice), strength)
+    """One picture of every source, by the family whose turn it is in step `number`; every draw is a distortion of its own."""
+    image, keys = (torch.cat([getattr(pair, field)[:1] for pair in views.values()]) for field in ("one", "keys"))
+    drawn = torch.cat([fold(keys, f"worse {number} {draw}") for draw in range(DRAWS)])
+    strength = uniform(drawn, "strength").to(image.dtype)
+    return Worse(image, degrade(image.repeat(DRAWS, 1, 1, 1), TURNS[number % len(TURNS)], strength, drawn), strength)
 
 
 def feature_terms(
@@ -112,19 +117,21 @@ def feature_terms(
     return {name: torch.stack(parts).mean() for name, parts in terms.items() if parts}
 
 
-def distance_order(of_worse: Mapping[str, Tensor], strength: Float[Tensor, " b2"]) -> Float[Tensor, ""]:
-    """Over all pairs of distorted pictures, also of different ones: log(1 + exp(−steepness · log(d₁ / d₂))), where the first
-    is the stronger one; pairs count by the difference of their strengths.
+def distance_order(of_worse: Mapping[str, Tensor], strength: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """log(1 + exp(−steepness · log(d₁ / d₂))) over pairs of distorted pictures of which the first is the stronger one; pairs
+    count by the difference of their strengths. The mean of two means: over pairs of one picture, and over all pairs.
 
-    of_worse: the features of b pictures, then of the b2 = 2b distorted ones.
+    of_worse: the features of b pictures, then of the n distorted ones, in the order of `Worse`.
     """
-    count = len(strength) // 2
-    clean = {layer: one[:count].repeat(2, 1, 1, 1) for layer, one in of_worse.items()}
+    count = len(strength) // DRAWS
+    clean = {layer: one[:count].repeat(DRAWS, 1, 1, 1) for layer, one in of_worse.items()}
     distance = perceptual_distance({layer: one[count:] for layer, one in of_worse.items()}, clean)
     log = (distance + 1e-6).log()
-    stronger = (strength[:, None] - strength).clamp_min(0)
     cost = F.softplus(-STEEPNESS * (log[:, None] - log))
-    return (stronger * cost).sum() / stronger.sum()
+    stronger = (strength[:, None] - strength).clamp_min(0)
+    picture = torch.arange(count, device=strength.device).repeat(DRAWS)
+    alike = stronger * (picture[:, None] == picture)
+    return ((stronger * cost).sum() / stronger.sum() + (alike * cost).sum() / alike.sum()) / 2
 
 
 def part_shares(truth: Truth, classes: int, size: tuple[int, int]) -> Float[Tensor, "b2 {classes} hq wq"]:
