@@ -5,12 +5,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import gaussian
 
-from exemplar_lab.data.degrade import BLOCKS, BLUR, COLOUR, FAMILIES, NOISE, SHUFFLED, WARP, degrade
+from exemplar_lab.data.degrade import (
+    BLOCKS,
+    BLUR,
+    COLOUR,
+    DEAD,
+    FADED,
+    FAMILIES,
+    HELD_OUT,
+    NOISE,
+    PATCH,
+    SHUFFLED,
+    SMEAR,
+    WARP,
+    degrade,
+)
 from exemplar_lab.data.distort import pixel_centres
 from exemplar_lab.data.seeds import uniform
 
 LEVELS = tuple(level / 8 for level in range(9))
-families = pytest.mark.parametrize("family", FAMILIES)
+families = pytest.mark.parametrize("family", FAMILIES | HELD_OUT)
 
 
 def smooth_images(number=3, size=(32, 48)):
@@ -43,7 +57,7 @@ def test_a_sample_depends_on_its_seed_and_strength_alone(family):
     alone = [degrade(image[i : i + 1], family, float(strength[i]), seeds[i : i + 1]) for i in range(3)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-9)
     again = degrade(image[:1].expand(2, -1, -1, -1), family, 0.9, torch.tensor([1, 2]))
-    assert torch.equal(again[0], again[1]) == (family == "blur")
+    assert torch.equal(again[0], again[1]) == (family in ("blur", "fading"))
 
 
 @families
@@ -51,7 +65,7 @@ def test_more_strength_is_more_of_the_same(family):
     image = smooth_images(4)
     steps = torch.stack([degrade(image, family, level, torch.arange(4)) for level in LEVELS])
     change = (steps - image).abs()
-    if family in ("noise", "colour shift", "block shuffle"):  # at every pixel
+    if family not in ("blur", "warp", "motion blur"):  # at every pixel
         assert (change[1:] >= change[:-1] - 1e-9).all()
     assert (change.flatten(2).mean(2).diff(dim=0) > 0).all()
 
@@ -102,6 +116,32 @@ def test_shuffled_blocks_swap_in_pairs_and_the_order_of_swaps_does_not_change():
         swapped = {(i, int(j)) for i, j in enumerate(block) if i != j}
         assert len(swapped) == round(level * SHUFFLED * BLOCKS**2) and before <= swapped
         before = swapped
+
+
+def test_motion_smears_a_point_along_a_line_of_the_promised_length():
+    image = torch.zeros(20, 3, 65, 65, dtype=torch.float64)
+    image[:, :, 32, 32] = 1
+    smeared = degrade(image, "motion blur", 1.0, torch.arange(20))[:, 0]
+    place = pixel_centres((65, 65))[0].double() - 32.5
+    assert torch.allclose(smeared.sum((1, 2)), torch.ones(20, dtype=torch.float64))
+    spread = torch.einsum("bhw,xhw,yhw->bxy", smeared, place, place)
+    short, long = torch.linalg.eigvalsh(spread).unbind(1)
+    reach = SMEAR * 65
+    assert torch.allclose(long, torch.full_like(long, reach**2 * 91 * 2 / 36 / 13), rtol=0.15)  # Σ (i / 6)² / 13, i = −6 … 6
+    assert (short < 0.6).all()
+
+
+def test_dead_pixels_fading_and_patch_do_what_they_promise():
+    image, seeds = smooth_images(2, (64, 64)), torch.arange(2)
+    dead = degrade(image, "dead pixels", 0.5, seeds)
+    changed = (dead != image).any(1)
+    assert changed.double().mean() == pytest.approx(0.5 * DEAD, abs=0.02)
+    assert set(dead.movedim(1, -1)[changed].unique().tolist()) == {0.0, 1.0}
+    faded = degrade(image, "fading", 1.0, seeds)
+    assert torch.allclose(faded.mean((2, 3)), image.mean((2, 3)))
+    assert torch.allclose(faded.std((2, 3)), (1 - FADED) * image.std((2, 3)))
+    covered = (degrade(image, "patch", 1.0, seeds) != image).any(1)
+    assert torch.allclose(covered.double().mean((1, 2)), torch.full((2,), PATCH**2).double(), atol=0.04)
 
 
 @pytest.mark.parametrize(

@@ -31,23 +31,37 @@ WARP = 0.06
 BLOCKS, SHUFFLED = 8, 0.5
 """The image is cut into BLOCKS × BLOCKS; at strength 1 this share of them has swapped places, two and two."""
 
+SMEAR = 0.08
+"""How far a motion blur smears to each side at strength 1, in longer sides."""
+
+DEAD = 0.3
+"""Share of pixels at strength 1 that are black or white, whatever was there."""
+
+FADED = 0.75
+"""Share of the way to their mean that all colours of an image have gone at strength 1."""
+
+PATCH = 0.6
+"""Side of the square that covers the image at strength 1, in shorter sides."""
+
 
 def degrade(
     image: Float[Tensor, "b 3 h w"], family: str, strength: float | int | Float[Tensor, " b"], seeds: Int[Tensor, " b"]
 ) -> Float[Tensor, "b 3 h w"]:
-    """The images, in [0, 1], distorted by a family of FAMILIES; strength 0 … 1, one for all or one for each.
+    """The images, in [0, 1], distorted by a family of FAMILIES or of HELD_OUT; strength 0 … 1, one for all or one
+    for each.
 
     Strength 0 gives the image back. block shuffle: the number of swaps is rounded, 16 of them at strength 1.
     Raises ValueError for an unknown family, a strength outside [0, 1], and for sides that are no multiples of BLOCKS.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"got the family {family!r}, expected one of {', '.join(FAMILIES)}: choose one of these")
+    known = FAMILIES | HELD_OUT
+    if family not in known:
+        raise ValueError(f"got the family {family!r}, expected one of {', '.join(known)}: choose one of these")
     strength = torch.as_tensor(strength, dtype=image.dtype, device=image.device).expand(len(image))
     if not ((strength >= 0) & (strength <= 1)).all():
         raise ValueError(f"got strengths from {strength.min():g} to {strength.max():g}, expected 0 … 1: scale them")
     if not len(image):
         return image.clone()
-    return FAMILIES[family](image, strength, seeds.to(image.device))
+    return known[family](image, strength, seeds.to(image.device))
 
 
 def _blur(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
@@ -92,6 +106,32 @@ def _block_shuffle(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
     return F.fold(blocks, (height, width), cell, stride=cell)
 
 
+def _motion_blur(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
+    size = (image.shape[-2], image.shape[-1])
+    turn = uniform(seeds, "smear", (), 0.0, torch.pi).to(image.dtype)
+    far = _per_image(strength) * SMEAR * max(size) * torch.stack([turn.cos(), turn.sin()], dim=1)[..., None, None]
+    centre = pixel_centres(size, device=image.device).to(image.dtype)
+    return torch.stack([sample_at(image, centre + step / 6 * far) for step in range(-6, 7)]).mean(0)
+
+
+def _dead_pixels(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
+    place, colour = uniform(seeds, "dead", (2, 1, *image.shape[2:])).unbind(1)
+    return torch.where(place < _per_image(strength) * DEAD, (colour < 0.5).to(image.dtype), image)
+
+
+def _fading(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
+    return image.lerp(image.mean((2, 3), keepdim=True), _per_image(strength) * FADED)
+
+
+def _patch(image: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    side = strength * PATCH * min(height, width)
+    middle = uniform(seeds, "place", (2,), PATCH / 2, 1 - PATCH / 2).to(image.dtype) * torch.tensor([width, height]).to(image)
+    far = (pixel_centres((height, width), device=image.device).to(image.dtype) - middle[..., None, None]).abs()
+    share = (_per_image(side) / 2 + 0.5 - far).clamp(0, 1).prod(1, keepdim=True) * (_per_image(side) > 0)
+    return image.lerp(uniform(seeds, "paint", (3, 1, 1)).to(image.dtype), share)
+
+
 def _per_image(strength: Float[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
     return strength[:, None, None, None]
 
@@ -103,3 +143,11 @@ FAMILIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "warp": _warp,
     "block shuffle": _block_shuffle,
 }
+
+HELD_OUT: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "motion blur": _motion_blur,
+    "dead pixels": _dead_pixels,
+    "fading": _fading,
+    "patch": _patch,
+}
+"""Families that no network of this package is trained with: has it learnt distances, or only the families above?"""

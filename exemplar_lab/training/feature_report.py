@@ -5,6 +5,7 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -67,7 +68,8 @@ def compare_looks(
     """{look: {task: {number: {"mean", "half_width"}}}} on `pairs` held-out images of `size` a task; larger is always better.
 
     ranking world, ranking photographs: Spearman's ρ of the distance with the true strength for each family of distortions; per
-        image, the mean over images; pooled, over all images at once (see `metrics.ranking.ranked`).
+        image, the mean over images; pooled, over all images at once (see `metrics.ranking.ranked`). ranking unseen: of both
+        kinds of image, with families that no network of this package is trained with.
     style: N scenes are painted by one of N hands each, and so are the same scenes moved on by half: the right answer shows
         another scene, and a wrong one the same. top-1, reciprocal rank: the painting by the same hand among N. same medium: the
         nearest is at least of the same medium (one of five). ρ paintings, ρ scenes: of the distance of descriptors with that of
@@ -122,6 +124,17 @@ def compared(one: Mapping[str, Numbers], other: Mapping[str, Numbers]) -> dict[s
 def _compare(one: Mapping[str, float], other: Mapping[str, float]) -> str:
     gain, unsure = one["mean"] - other["mean"], (one["half_width"] ** 2 + other["half_width"] ** 2) ** 0.5
     return "better" if gain > unsure else "worse" if gain < -unsure else "no difference shown"
+
+
+def firsts(rows: Mapping[str, Mapping[str, Numbers]]) -> dict[str, list[str]]:
+    """{look: the numbers in which it has the largest mean}; of parts, the best layer counts."""
+    best: dict[str, tuple[float, str]] = {}
+    for name, of_look in rows.items():
+        for task, numbers in of_look.items():
+            for number, value in numbers.items():
+                what = f"{task}: {number.partition(' ')[0] if task.startswith('parts') else number}"
+                best[what] = max(best.get(what, (-math.inf, "")), (value["mean"], name), key=lambda one: one[0])
+    return {name: [what for what, (_, first) in best.items() if first == name] for name in rows}
 
 
 def verdict_text(enough: Mapping[str, Mapping], against_fixed: Mapping[str, Mapping]) -> str:

@@ -2,7 +2,7 @@
 part? Each is asked of images that no training has seen, and also of ways of looking that need no network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from kornia.metrics import ssim
 from torch import Tensor, nn
 
-from exemplar_lab.data.degrade import FAMILIES, degrade
+from exemplar_lab.data.degrade import FAMILIES, HELD_OUT, degrade
 from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.seeds import fold, sample_keys
 from exemplar_lab.data.synth.paintings.source import paint_in
@@ -112,6 +112,12 @@ def photographs(numbers: Int[Tensor, " n"], size: int, split: str = "val") -> Fl
     return source.batch(numbers % source.length).target
 
 
+def both(numbers: Int[Tensor, " n"], size: int, split: str = "test") -> Float[Tensor, "n 3 h w"]:
+    """Pictures of the world and photographs by turns: numbers of their own, which show the pictures of half the number."""
+    world, real = world_pictures(numbers // 2, size, split), photographs(numbers // 2, size)
+    return torch.where((numbers % 2 == 0)[:, None, None, None], world, real)
+
+
 def distorted(image: Float[Tensor, "b 3 h w"], family: str, seeds: Int[Tensor, " b"]) -> Float[Tensor, "b l 3 h w"]:
     """Each image as strongly distorted as STRENGTHS says, every time by a draw of its own: what is to be ranked is the strength
     of a distortion, not one distortion as it grows."""
@@ -128,10 +134,12 @@ def distances(look: Look, image: Float[Tensor, "b 3 h w"], worse: Float[Tensor, 
     return look.distance(look.maps(worse.flatten(0, 1)), maps).unflatten(0, (-1, levels))
 
 
-def _measure_ranking(pictures: Callable, looks: Mapping, numbers: Tensor, setting: Setting) -> dict:
+def _measure_ranking(
+    pictures: Callable, families: Iterable[str], looks: Mapping, numbers: Tensor, setting: Setting
+) -> dict[str, dict[str, Float[Tensor, "b l"]]]:
     image = pictures(numbers, setting.size, setting.split).to(setting.device)
     found = {name: {} for name, look in looks.items() if look.distance}
-    for family in FAMILIES:
+    for family in families:
         worse = distorted(image, family, numbers)
         for name, answer in found.items():
             answer[family] = distances(looks[name], image, worse).cpu()
@@ -140,7 +148,7 @@ def _measure_ranking(pictures: Callable, looks: Mapping, numbers: Tensor, settin
 
 def _sum_up_ranking(answers: list[dict[str, Tensor]]) -> dict[str, Numbers]:
     strength = torch.tensor(STRENGTHS)
-    found = {family: ranked(torch.cat([one[family] for one in answers]), strength) for family in FAMILIES}
+    found = {family: ranked(torch.cat([one[family] for one in answers]), strength) for family in answers[0]}
     return {f", {way}": {family: two[way] for family, two in found.items()} for way in ("per image", "pooled")}
 
 
@@ -233,6 +241,29 @@ def part_scores(look: Look, batch: Batch, other: Batch) -> dict[str, Float[Tenso
     return {name: value.cpu() for name, value in scores.items()}
 
 
+class PartSearch(NamedTuple):
+    """One sample's parts looked for in another sample: pictures, maps of parts (−1 is none), and how much of each is right."""
+
+    pictures: dict[str, Float[Tensor, "3 h w"]]
+    parts: dict[str, Int[Tensor, "hc wc"]]
+    share: dict[str, float]
+
+
+def search_parts(looks: Mapping[str, Look], kind: str, one: int, other: int, size: int, split: str = "test") -> PartSearch:
+    """The part that each cell of the target `one` finds in the target `other`, for every look and its first layer."""
+    here, there = (TASKS[kind](size, split).batch(torch.tensor([number])) for number in (one, other))
+    part, other_part = parts_of_cells((size // 2, size // 2), here.truth.target_part, there.truth.target_part)
+    pictures = {"target": here.target[0], "another": there.target[0]}
+    parts, share = {"true parts": part[0], "of the other": other_part[0]}, {}
+    for name, look in looks.items():
+        if look.parts:
+            index = corresponding(look, here.target, there.target)[look.parts[0]][0]
+            found = other_part.flatten(1).gather(1, index.flatten(1)).view_as(part)
+            parts[name] = found.masked_fill(part < 0, -1)[0]
+            share[name] = float(part_accuracy(index, part, other_part))
+    return PartSearch(pictures, parts, share)
+
+
 def parts_of_cells(size: tuple[int, int], *parts: Int[Tensor, "b h w"]) -> list[Int[Tensor, "b hc wc"]]:
     """The part that fills most of each cell, of all images alike."""
     classes = max(int(part.max()) for part in parts) + 1
@@ -253,8 +284,9 @@ def corresponding(
 
 
 MEASURED = {
-    "ranking world": Task(partial(_measure_ranking, world_pictures), _sum_up_ranking),
-    "ranking photographs": Task(partial(_measure_ranking, photographs), _sum_up_ranking),
+    "ranking world": Task(partial(_measure_ranking, world_pictures, FAMILIES), _sum_up_ranking),
+    "ranking photographs": Task(partial(_measure_ranking, photographs, FAMILIES), _sum_up_ranking),
+    "ranking unseen": Task(partial(_measure_ranking, both, HELD_OUT), _sum_up_ranking),
     "style": Task(_measure_style, _sum_up_style),
     **{
         f"parts {kind}": Task(partial(_measure_parts, kind), lambda answers: {"": summarise(answers)})

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, frame, headline, picture_axes, show_image, styled
+from exemplar_lab.viz.style import COLOURS, FAINT, PAGE, frame, headline, picture_axes, show_image, styled
 
 _LINES = (7, 1, 5, 4, 2, 3, 0)
 """Places in COLOURS of the looks, in the order in which they are given."""
@@ -31,14 +30,24 @@ def distortion_strip(
     largest = {look: max(float(one.max()) for one in families.values()) for look, families in distances.items()}
     columns = len(strengths) + 1
     figure, axes = picture_axes(
-        len(worse), columns, image.shape[-2] / image.shape[-1], title, PAGE / columns, 0.1 + 0.12 * len(largest), 0.18
+        len(worse),
+        columns,
+        image.shape[-2] / image.shape[-1],
+        title,
+        min(1.0, PAGE / columns),
+        0.1 + 0.12 * len(largest),
+        0.18,
     )
-    for row, (family, pictures) in zip(axes, worse.items(), strict=True):
-        show_image(row[0], image, "original" if row is axes[0] else None)
+    for number, (row, (family, pictures)) in enumerate(zip(axes, worse.items(), strict=True)):
+        if number == 0:
+            show_image(row[0], image, "original")
+        row[0].set_axis_on()
+        row[0].set(xticks=[], yticks=[], frame_on=number == 0)
         row[0].set_ylabel(family)
-        row[0].text(0.98, -0.04, "\n".join(largest), transform=row[0].transAxes, ha="right", va="top", fontsize=7, color=FAINT)
+        names = row[1].text(-0.1, -0.04, "\n".join(largest), transform=row[1].transAxes, ha="right", va="top")
+        names.set(fontsize=7, color=FAINT, in_layout=False)
         for column, picture in enumerate(pictures):
-            show_image(row[column + 1], picture, f"strength {strengths[column]:g}" if row is axes[0] else None)
+            show_image(row[column + 1], picture, None if number else f"strength {strengths[column]:.2g}")
             words = [f"{99 * float(distances[look][family][column]) / top:.0f}" for look, top in largest.items()]
             row[column + 1].text(
                 0.5, -0.04, "\n".join(words), transform=row[column + 1].transAxes, ha="center", va="top", fontsize=7
@@ -53,13 +62,13 @@ def distance_curves(
     correlation: Mapping[str, Mapping[str, float]],
     title: str | None = None,
 ) -> Figure:
-    """A column per family, a row per look: one faint line for each image, relative to the look's mean at the strongest level,
-    and their median. Where faint lines lie far apart, the same strength is far in one image and near in another.
+    """A column per family, a row per look: the median over images, and the band that holds the middle eight in ten, relative to
+    the look's mean at the strongest level. A wide band: the same strength is far in one image and near in another.
 
     distances: {look: {family: n images × l strengths}}; correlation: {look: {family: ρ over all images}}, written there.
     """
     families = list(next(iter(distances.values())))
-    figure = Figure(figsize=(PAGE, 1.35 * len(distances) + 0.5 + (0.3 if title else 0)))
+    figure = Figure(figsize=(PAGE, 1.2 * len(distances) + 0.5 + (0.3 if title else 0)))
     if title:
         headline(figure, title)
     axes = figure.subplots(len(distances), len(families), squeeze=False, sharex=True, sharey=True)
@@ -67,10 +76,11 @@ def distance_curves(
         colour = COLOURS[_LINES[number % len(_LINES)]]
         for axis, family in zip(row, families, strict=True):
             lines = (of_look[family] / of_look[family][:, -1].mean()).cpu().numpy()
-            axis.plot(strengths, lines.T, color=colour, alpha=0.2, lw=0.6)
-            axis.plot(strengths, np.median(lines, 0), color=INK, lw=1.2)
+            low, middle, high = np.quantile(lines, (0.1, 0.5, 0.9), axis=0)
+            axis.fill_between(strengths, low, high, color=colour, alpha=0.3, lw=0)
+            axis.plot(strengths, middle, color=colour, lw=1.4)
             axis.text(0.04, 0.96, f"ρ {correlation[look][family]:.2f}", transform=axis.transAxes, va="top")
-            axis.set_ylim(0, 2.2)
+            axis.set_ylim(0, 2)
             axis.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axis.grid(axis="y")
         row[0].set_ylabel(look)
@@ -88,7 +98,7 @@ def retrieved_by_style(
     right: Int[Tensor, " n"],
     same: Mapping[str, Int[Tensor, " m"]],
     order: Mapping[str, Int[Tensor, "n m"]],
-    best: int = 5,
+    best: int = 3,
     title: str | None = None,
 ) -> Figure:
     """For each query a row per look with the `best` nearest of the gallery: a thick frame round the painting by the same hand,
@@ -98,14 +108,14 @@ def retrieved_by_style(
     """
     rows = [(number, look) for number in range(len(query)) for look in order]
     figure, axes = picture_axes(
-        len(rows), best + 2, query.shape[-2] / query.shape[-1], title, min(1.0, PAGE / (best + 2)), 0.06, 0.2
+        len(rows), best + 2, query.shape[-2] / query.shape[-1], title, min(1.0, PAGE / (best + 3)), 0.06, 0.2
     )
-    for row, (number, look) in zip(axes, rows, strict=True):
+    for line, (row, (number, look)) in enumerate(zip(axes, rows, strict=True)):
         if look == next(iter(order)):
-            show_image(row[0], query[number], "query" if number == 0 else None)
+            show_image(row[0], query[number], None if line else "query")
         wanted = int(right[number])
         for place, found in enumerate(order[look][number, :best].tolist()):
-            show_image(row[place + 1], gallery[found], f"{place + 1}." if row is axes[0] else None)
+            show_image(row[place + 1], gallery[found], None if line else f"{place + 1}.")
             shared = any(int(of[found]) == int(of[wanted]) for of in same.values())
             width, colour = (2.6, COLOURS[2]) if found == wanted else (1.2, COLOURS[0]) if shared else (0.4, "#c9c9d1")
             for spine in row[place + 1].spines.values():
@@ -117,30 +127,26 @@ def retrieved_by_style(
 
 @styled
 def part_maps(
-    images: Mapping[str, Float[Tensor, "n 3 h w"]],
-    parts: Mapping[str, Int[Tensor, "n hp wp"]],
-    share: Mapping[str, Float[Tensor, " n"]],
+    rows: Sequence[tuple[Mapping[str, Float[Tensor, "3 h w"]], Mapping[str, Int[Tensor, "hp wp"]], Mapping[str, float]]],
     title: str | None = None,
 ) -> Figure:
-    """Pictures, then maps of parts in colours, one row per sample; background is white.
-
-    share: {column of `parts`: how much of it is right}, written under the map; other columns carry no number.
+    """Pictures, then maps of parts in colours, then how much of a map is right (written under it), one row per sample; what is
+    no part is white. All rows have the same columns.
     """
-    count = len(next(iter(images.values())))
-    columns = len(images) + len(parts)
-    first = next(iter(images.values()))
-    figure, axes = picture_axes(count, columns, first.shape[-2] / first.shape[-1], title, min(1.2, PAGE / columns), 0.2, 0.18)
-    for number, row in enumerate(axes):
-        colours = _part_colours(max(int(one[number].max()) for one in parts.values()) + 1)
-        for axis, (name, pictures) in zip(row, images.items(), strict=False):
-            show_image(axis, pictures[number], name if number == 0 else None)
-        for axis, (name, maps) in zip(row[len(images) :], parts.items(), strict=True):
+    pictures, parts, _ = rows[0]
+    columns = len(pictures) + len(parts)
+    figure, axes = picture_axes(len(rows), columns, 1.0, title, min(1.3, PAGE / columns), 0.2, 0.18)
+    for line, (row, (pictures, parts, share)) in enumerate(zip(axes, rows, strict=True)):
+        colours = _part_colours(max(int(one.max()) for one in parts.values()) + 1)
+        for axis, (name, picture) in zip(row, pictures.items(), strict=False):
+            show_image(axis, picture, None if line else name)
+        for axis, (name, one) in zip(row[len(pictures) :], parts.items(), strict=True):
             frame(axis)
-            axis.imshow(colours[(maps[number] + 1).cpu().numpy()])
-            if number == 0:
+            axis.imshow(colours[(one + 1).cpu().numpy()])
+            if not line:
                 axis.set_title(name)
             if name in share:
-                axis.set_xlabel(f"{float(share[name][number]):.0%} right", labelpad=2)
+                axis.set_xlabel(f"{share[name]:.0%} right", labelpad=2)
     return figure
 
 
@@ -148,30 +154,3 @@ def _part_colours(count: int) -> np.ndarray:
     """White for −1, then hues in an order that keeps neighbours apart."""
     hues = matplotlib.colormaps["tab20"](np.arange(count) % 20)[:, :3]
     return np.concatenate([np.ones((1, 3)), hues])
-
-
-@styled
-def number_table(
-    rows: Mapping[str, Mapping[str, Mapping[str, float]]], enough: float | None = None, title: str | None = None
-) -> Figure:
-    """Numbers between 0 and 1 as a coloured table, {row: {column: {"mean", "half_width"}}}; bold from `enough` on."""
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    shown = torch.full((len(rows), len(columns)), torch.nan)
-    figure = Figure(figsize=(min(PAGE, 1.6 + 0.85 * len(columns)), 0.3 * len(rows) + 0.6 + (0.3 if title else 0)))
-    if title:
-        headline(figure, title)
-    axis = figure.subplots()
-    for y, row in enumerate(rows.values()):
-        for x, column in enumerate(columns):
-            if column in row:
-                shown[y, x] = row[column]["mean"]
-                bold = "bold" if enough is not None and shown[y, x] >= enough else "normal"
-                dark = "white" if shown[y, x] < 0.55 else INK
-                words = f"{shown[y, x]:.2f} ±{row[column]['half_width']:.2f}"
-                axis.text(x, y, words, ha="center", va="center", color=dark, fontweight=bold, fontsize=7.5)
-    axis.imshow(shown.numpy(), vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    axis.set_xticks(range(len(columns)), columns)
-    axis.set_yticks(range(len(rows)), list(rows))
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    return figure
