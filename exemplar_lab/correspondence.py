@@ -41,6 +41,10 @@ class Correspondence(Protocol):
         """The weights with which the target positions `query` look at every exemplar position."""
         ...
 
+    def links(self, query: Int[Tensor, " n"]) -> tuple[Int[Tensor, "b n t"], Float[Tensor, "b n t"]]:
+        """`rows` without the positions that nothing can be linked to: those that are left, and their weights."""
+        ...
+
     def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
         """The weights with which every target position looks at the exemplar positions `key`: who uses this pixel."""
         ...
@@ -149,6 +153,10 @@ class _Match:
     def _map_tensors(self: Match, function: Callable[[Tensor], Tensor]) -> Match:
         return replace(self, **{f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)})
 
+    def links(self, query: Int[Tensor, " n"]) -> tuple[Int[Tensor, "b n t"], Float[Tensor, "b n t"]]:
+        rows = self.rows(query)
+        return torch.arange(rows.shape[-1], device=rows.device).expand(rows.shape), rows
+
     def argmax(self) -> Int[Tensor, "b hq wq"]:
         return self._on_query_grid(self._map_rows(lambda rows, _: rows.argmax(-1)))
 
@@ -228,6 +236,10 @@ class SparseMatch(_Match):
     def rows(self, query: Int[Tensor, " n"]) -> Float[Tensor, "b n k"]:
         empty = self.weight.new_zeros(self.batch, len(query), self.key_size[0] * self.key_size[1])
         return empty.scatter_add(2, self.index[:, query], self.weight[:, query])
+
+    def links(self, query: Int[Tensor, " n"]) -> tuple[Int[Tensor, "b n t"], Float[Tensor, "b n t"]]:
+        """Where a position stands several times in a row, its weight is in one place, and zero in the others."""
+        return replace(self, index=self.index[:, query], weight=self.weight[:, query])._merged()
 
     def columns(self, key: Int[Tensor, " n"]) -> Float[Tensor, "b n q"]:
         asked, which = key.unique(return_inverse=True)
@@ -321,6 +333,26 @@ class TransposedMatch(_Match):
 
     def mass(self) -> Float[Tensor, "b hq wq"]:
         return self.warp(torch.ones((self.batch, 1, *self.key_size), dtype=self._dtype, device=self._device))[:, 0]
+
+    def argmax(self) -> Int[Tensor, "b hq wq"]:
+        index, weight = (each.flatten(1) for each in self.of._merged())
+        queries, keys = (height * width for height, width in (self.query_size, self.key_size))
+        largest = weight.new_zeros(self.batch, queries).scatter_reduce(1, index, weight, "amax")
+        key = torch.arange(keys, device=index.device).repeat_interleave(self.of.index.shape[2]).expand(index.shape)
+        key = torch.where((weight > 0) & (weight == largest.gather(1, index)), key, keys)
+        first = key.new_full((self.batch, queries), keys).scatter_reduce(1, index, key, "amin")
+        return self._on_query_grid(torch.where(first < keys, first, 0))
+
+    def xy(self, radius: float | None = 1.5) -> Float[Tensor, "b 2 hq wq"]:
+        if radius is None:
+            return super().xy(None)
+        centres = cell_centres(self.key_size, device=self._device, dtype=self._dtype).expand(self.batch, -1, -1)
+        peak = index_to_xy(self.argmax().flatten(1), self.key_size).to(self._dtype)
+        of_link = peak.gather(1, self.of.index.flatten(1)[..., None].expand(-1, -1, 2)).view(*self.of.index.shape, 2)
+        near = self.of.weight * ((centres[:, :, None] - of_link).abs().amax(-1) <= radius)
+        total = torch.cat([centres, torch.ones_like(centres[..., :1])], -1)
+        total = scatter_sum(near, total, self.of.index, peak.shape[1])
+        return self._on_query_grid(total[..., :2] / total[..., 2:].clamp_min(_tiny(total)))
 
     def transpose(self) -> SparseMatch:
         return self.of

@@ -224,3 +224,26 @@ def test_a_position_that_all_look_at_makes_no_padding():
         (back[1:].rows(everything), exact[1:].rows(everything)),
     ):
         torch.testing.assert_close(answer, expected)
+
+
+@given(st.integers(2, 4), st.integers(2, 4), st.integers(1, 5), st.integers(0, 2**31))
+def test_links_are_the_rows_and_a_match_turned_round_finds_what_its_matrix_finds(height, width, links, seed):
+    """Links may lead to one position twice, and some carry nothing; some positions nobody looks at."""
+    generator = torch.Generator().manual_seed(seed)
+    size, other = (height, width), (width, height + 1)
+    shape = 2, height * width, links
+    index = torch.randint(max(2, other[0] * other[1] // 2), shape, generator=generator)
+    weight = torch.rand(shape, generator=generator).double() * (torch.rand(shape, generator=generator) < 0.7)
+    sparse = SparseMatch(size, other, index, weight)
+    every = torch.arange(shape[1])
+    for match in (sparse, sparse.dense(), TransposedMatch(other, size, sparse)):
+        query = every if match.query_size == size else torch.arange(other[0] * other[1])
+        place, value = match.links(query)
+        rows = match.rows(query)
+        torch.testing.assert_close(torch.zeros_like(rows).scatter_add(2, place, value), rows)
+        torch.testing.assert_close(value.amax(-1), rows.amax(-1))
+        assert torch.equal((value > 0).sum(-1), (rows > 0).sum(-1))
+    turned, exact = TransposedMatch(other, size, sparse), sparse.dense().transpose()
+    assert torch.equal(turned.argmax(), exact.argmax())
+    for radius in (0.5, 1.5, None):
+        torch.testing.assert_close(turned.xy(radius), exact.xy(radius))

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.grid import cell_centres
+from exemplar_lab.grid import cell_centres, index_to_xy
 from exemplar_lab.metrics.cells import CellTruth
 from exemplar_lab.metrics.points import mean_where
 from exemplar_lab.metrics.ranks import spearman
@@ -18,22 +18,34 @@ _CHUNK = 2**22
 
 
 def per_row(
-    match: Correspondence, answer: Callable[[Float[Tensor, "b n k"]], Float[Tensor, "b n"]]
+    match: Correspondence, answer: Callable[[Float[Tensor, "b n t"]], Float[Tensor, "b n"]]
 ) -> Float[Tensor, "b hq wq"]:
-    """`answer` of every row, read a few rows at a time, so that no record need be written out."""
+    """`answer` of the weights of every row, whatever their order and without some that are zero.
+
+    A few rows are read at a time, so that no record need be written out; what a record knows to be zero is not read at all.
+    """
     queries = torch.arange(math.prod(match.query_size), device=match.mass().device)
-    size = max(1, _CHUNK // (len(match.mass()) * math.prod(match.key_size)))
-    return torch.cat([answer(match.rows(query)) for query in queries.split(size)], 1).unflatten(1, match.query_size)
+    found = [answer(match.links(query)[1]) for query in _few_rows(match, queries)]
+    return torch.cat(found, 1).unflatten(1, match.query_size)
+
+
+def _few_rows(match: Correspondence, queries: Int[Tensor, " n"]) -> tuple[Int[Tensor, " _"], ...]:
+    """In parts that have at most `_CHUNK` links."""
+    return queries.split(max(1, _CHUNK // (len(match.mass()) * _links_per_row(match))))
+
+
+def _links_per_row(match: Correspondence) -> int:
+    return match.links(torch.zeros(1, dtype=torch.long, device=match.mass().device))[1].shape[-1]
 
 
 def peak_weight(match: Correspondence) -> Float[Tensor, "b hq wq"]:
     """The largest weight of each row as it stands: small where the row is undecided, and where it has little mass."""
-    return per_row(match, lambda rows: rows.amax(-1))
+    return per_row(match, lambda weight: weight.amax(-1))
 
 
 def kept_links(match: Correspondence, share: float = 1e-3) -> Float[Tensor, "b hq wq"]:
     """Links that carry weight: more than `share` of what their row carries, so that the tail of a softmax is none."""
-    return per_row(match, lambda rows: (rows > share * rows.sum(-1, keepdim=True)).to(rows.dtype).sum(-1))
+    return per_row(match, lambda weight: (weight > share * weight.sum(-1, keepdim=True)).to(weight.dtype).sum(-1))
 
 
 def effective_links(match: Correspondence) -> Float[Tensor, "b hq wq"]:
@@ -79,8 +91,14 @@ def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, 
     centres = cell_centres(match.key_size, device=truth.device, dtype=truth.dtype)
     visible = cells.visible.flatten(1)
     inside = torch.zeros_like(radius)
-    for query in visible.any(0).nonzero()[:, 0].split(max(1, _CHUNK // (len(truth) * len(centres)))):
-        exact = "donot_use_mm_for_euclid_dist"  # a GPU's matrix product may round to ten bits
-        distance = torch.cdist(truth[:, :, query], centres, compute_mode=exact).nan_to_num(nan=math.inf).amin(1)
-        inside[:, query] = (match.rows(query) * (distance <= radius[:, query, None])).sum(-1)
+    for query in _few_rows(match, visible.any(0).nonzero()[:, 0]):
+        if _links_per_row(match) < len(centres):
+            index, weight = match.links(query)
+            distance = (index_to_xy(index, match.key_size).to(truth)[:, None] - truth[:, :, query, None]).norm(dim=-1)
+        else:
+            weight = match.rows(query)
+            exact = "donot_use_mm_for_euclid_dist"  # a GPU's matrix product may round to ten bits
+            distance = torch.cdist(truth[:, :, query], centres, compute_mode=exact)
+        near = distance.nan_to_num(nan=math.inf).amin(1) <= radius[:, query, None]
+        inside[:, query] = (weight * near).sum(-1)
     return mean_where(inside.unflatten(1, match.query_size), cells.visible)
