@@ -7,14 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kornia.filters import gaussian_blur2d
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from exemplar_lab.data.synth.people import People
 from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
 from exemplar_lab.metrics.kernel import BLOCK, KernelSums, join_kernel_sums, kernel_distance, kernel_sums
 from exemplar_lab.metrics.resampling import basic_interval, distance_interval, half_times, poisson_times
+from exemplar_lab.nn.features import features
 
 quick = settings(max_examples=20)
 
@@ -368,3 +371,22 @@ def test_a_kernel_distance_that_cannot_be_measured_is_refused(unchecked):
         join_kernel_sums([kernel_sums(x, x, torch.arange(3), ones), kernel_sums(x, x, torch.arange(3), ones, ones)])
     with pytest.raises(ValueError, match="at least one"):
         join_kernel_sums([])
+
+
+# On the procedural world
+
+
+def test_two_halves_of_one_split_cannot_be_told_apart_and_a_blur_can():
+    """The numbers that are asked for, on few images: 0 within the interval of disjoint halves, not within that of a change."""
+    network = features("fixed")
+    image = People(32, "test", truth=False).batch(torch.arange(128)).target
+    number = torch.arange(128)
+
+    def sums(x: Tensor, which: Tensor) -> Moments:
+        return moments(pooled(network(x, ["relu5_2"])["relu5_2"]), half_times(which, 40))
+
+    halves = distance_interval(frechet_distance(sums(image[:64], number[:64]), sums(image[64:], number[64:])))
+    blurred = distance_interval(frechet_distance(sums(image, number), sums(gaussian_blur2d(image, (5, 5), (1.0, 1.0)), number)))
+    inverted = distance_interval(frechet_distance(sums(image[:64], number[:64]), sums(1 - image[64:], number[64:])))
+    assert halves["low"] < 0 < halves["high"]
+    assert blurred["low"] > 0 and inverted["low"] > 0

@@ -1,8 +1,9 @@
 """The Fréchet distance between two sets of images, in the features of any network, streamed and with replicates.
 
 Heusel and others (2017) named it FID for the features of one Inception network, and no other number may bear that name: on
-other features, say which, as in "Fréchet distance (lab-v1)". torchmetrics has the same sums for one weighting only; an interval
-wants as many weightings as replicates, for which its BootStrapper keeps as many copies of the network. A test compares the two.
+other features, say which, as in "Fréchet distance (lab-v1)". torchmetrics has the same sums for one weighting only. For
+replicates its BootStrapper copies the metric with its network, and shows the images to each copy; here the network sees an
+image once, and a replicate costs the sums alone. A test holds the two together.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def pooled(feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
 
 
 def moments(feature: Float[Tensor, "n d"], times: Float[Tensor, "r n"]) -> Moments:
-    """The sums over n images. times: how often each counts, from `resampling.poisson_times`.
+    """The sums over n images. times: how often each counts, from `resampling.half_times`.
 
     Raises ValueError for features that are not finite, which would spoil the sums of all images.
     """

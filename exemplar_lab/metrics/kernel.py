@@ -40,7 +40,7 @@ def kernel_sums(
     times: Float[Tensor, "r n"],
     target_times: Float[Tensor, "r n"] | None = None,
 ) -> KernelSums:
-    """The sums over n rows, one made image and one target each. times: how often each counts, from `poisson_times`.
+    """The sums over n rows, one made image and one target each. times: how often each counts, from `half_times`.
 
     number: of the row; it says the block, so consecutive numbers are needed for a constant memory. Rows of one number are
         never compared: they are one pair at several levels of a dial.

@@ -20,7 +20,8 @@ from exemplar_lab.ops.hashing import GOLDEN, counted, mix, signed, unit
 
 SIDE, PER_IMAGE, DIRECTIONS, COARSEST = 7, 128, 512, 16
 KEPT = 1024 * PER_IMAGE
-"""Patches that a record holds at most, at each level: all of 1024 images; 77 MB a level."""
+"""Patches that a record keeps at most, at each level: all of 1024 images; 77 MB a level, 231 MB for images of 64 × 64. Of more
+images a uniform sample stays, and up to a quarter more between two thinnings."""
 FEW_DIRECTIONS = 16
 """For replicates, in which images are drawn again: their spread is almost the same along all directions."""
 
