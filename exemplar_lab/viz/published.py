@@ -228,18 +228,15 @@ def _dots(axis: Axes, panel: Panel) -> None:
         if high > low:
             axis.plot([low, high], [at, at], color=colour, lw=2.2, alpha=0.45, solid_capstyle="butt")
         reference = name in panel.references
-        axis.plot(
-            mean,
-            at,
-            "o",
-            ms=5,
-            mfc="white" if reference else colour,
-            mec=colour if reference else "white",
-            mew=1.2 if reference else 0.6,
-        )
+        size = 7 if _is_of_a_paper(name) else 5
+        look = {"mfc": "white", "mec": colour, "mew": 1.2} if reference else {"mfc": colour, "mec": "white", "mew": 0.6}
+        axis.plot(mean, at, "o", ms=size, **look)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0, colors=INK)
+    for name, label in zip(names, axis.get_yticklabels(), strict=True):
+        if _is_of_a_paper(name):
+            label.set_fontweight("bold")
     axis.grid(axis="x")
     axis.set_axisbelow(True)
     axis.margins(x=0.08)
@@ -248,6 +245,10 @@ def _dots(axis: Axes, panel: Panel) -> None:
     axis.set_title(panel.title, loc="left")
     if panel.published:
         axis.set_facecolor("#f3f3f6")
+
+
+def _is_of_a_paper(name: str) -> bool:
+    return any(_is_of(name, paper) for paper in OF_PAPER)
 
 
 def _is_of(name: str, paper: str) -> bool:
