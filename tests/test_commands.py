@@ -24,13 +24,14 @@ def test_trained_once_is_not_trained_again(run, capsys):
 
 def test_evaluate_prints_a_table_and_writes_json_and_a_shipped_checkpoint(run, capsys, tmp_path):
     arguments = ["--pairs", "4", "--json", str(tmp_path / "numbers.json"), "--ship", str(tmp_path / "shipped")]
-    assert main(["evaluate", str(run), *arguments]) == 0
+    assert main(["evaluate", str(run), *arguments, "--images", "--features", "fixed"]) == 0
     printed = capsys.readouterr().out
     assert all(row in printed for row in ("cocosnet-people-smoke", "oracle", "copy", "nearest label", "random", "pck@0.1"))
     rows = json.loads((tmp_path / "numbers.json").read_text())
     assert rows["oracle"]["pck@0.1"]["mean"] > 0.99 > rows["random"]["pck@0.1"]["mean"]
     shipped = json.loads((tmp_path / "shipped" / "checkpoint.json").read_text())
     assert shipped["numbers"] == rows and shipped["features"] == "fixed-seed-v1"
+    assert rows["cocosnet-people-smoke"]["fd"]["features"] == "fixed-seed-v1"
 
 
 @pytest.mark.parametrize(

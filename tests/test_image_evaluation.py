@@ -279,6 +279,16 @@ def test_a_suite_with_images_is_one_report(network):
     assert float(fd["high"]) - float(fd["low"]) == pytest.approx(2 * float(fd["half_width"]), rel=1e-6)
 
 
+def test_who_was_not_asked_at_every_level_has_no_images_over_all(network):
+    made = suite("gap", "people", 32, pairs=4)
+    channels = [level.source.condition_channels for level in made.levels]
+    edges = Contestant("edges", lambda b: copy_match(len(b), GRID, GRID), channels[-1], 32)
+    report = evaluate_suite(made, [edges], network=network, draws=1)
+    assert ["l1" in level["rows"].get("edges", {}) for level in report["levels"]] == [c == channels[-1] for c in channels]
+    assert len(set(channels)) > 1 and list(report["overall"]) == list(REFERENCES)
+    assert "edges was not asked at" in report_text(report)
+
+
 def test_wide_tables_are_cut_into_several_and_intervals_have_both_ends():
     number = {"mean": 1.0, "half_width": 0.25}
     rows = {"a row": {"epe": number, "l1": number, "fd": {**number, "low": 0.5, "high": 1.0}}}
