@@ -265,14 +265,15 @@ def test_verdicts_follow_from_the_numbers():
     found = compared(lab, fixed)
     assert found == {"style": {"top-1": "better", "ρ": "no difference shown", "rank": "worse", "odd": "no difference shown"}}
     text = verdict_text({"lab": ranking_verdicts(numbers)}, {"lab": found})
-    assert "lab, ranking world, pooled: ρ ≥ 0.9 blur yes, noise perhaps, warp no" in text
+    assert "lab, ranking world, pooled: ρ ≥ 0.9 blur yes, noise perhaps, warp no; each of them: no" in text
     assert "lab better than fixed weights in 1 of 4: style top-1" in text and "worse than fixed weights in 1 of 4" in text
 
 
 def test_firsts_give_each_number_to_one_look_and_parts_to_the_best_layer():
     rows = {"a": {"style": {"top-1": number(0.5)}, "parts people": {"other relu3_2": number(0.2), "other relu4": number(0.4)}},
-            "b": {"parts people": {"other pixels": number(0.3)}, "style": {"top-1": number(0.6)}}}  # fmt: skip
-    assert firsts(rows) == {"a": ["parts people: other"], "b": ["style: top-1"]}
+            "b": {"parts people": {"other pixels": number(0.3)}, "style": {"top-1": number(0.6), "ρ": number(1.0)}},
+            "c": {"style": {"ρ": number(0.99999)}}}  # fmt: skip
+    assert firsts(rows) == {"a": ["parts people: other"], "b": ["style: top-1", "style: ρ"], "c": ["style: ρ"]}
 
 
 def test_figures_say_what_was_found():

@@ -127,21 +127,25 @@ def _compare(one: Mapping[str, float], other: Mapping[str, float]) -> str:
 
 
 def firsts(rows: Mapping[str, Mapping[str, Numbers]]) -> dict[str, list[str]]:
-    """{look: the numbers in which it has the largest mean}; of parts, the best layer counts."""
-    best: dict[str, tuple[float, str]] = {}
+    """{look: the numbers in which its mean is the largest, as printed: equal ones share the first place}; of parts, the best
+    layer counts."""
+    means: dict[str, dict[str, float]] = {}
     for name, of_look in rows.items():
         for task, numbers in of_look.items():
             for number, value in numbers.items():
                 what = f"{task}: {number.partition(' ')[0] if task.startswith('parts') else number}"
-                best[what] = max(best.get(what, (-math.inf, "")), (value["mean"], name), key=lambda one: one[0])
-    return {name: [what for what, (_, first) in best.items() if first == name] for name in rows}
+                of_all = means.setdefault(what, {})
+                of_all[name] = max(of_all.get(name, -math.inf), round(value["mean"], 3))
+    return {name: [what for what, of_all in means.items() if of_all.get(name) == max(of_all.values())] for name in rows}
 
 
 def verdict_text(enough: Mapping[str, Mapping], against_fixed: Mapping[str, Mapping]) -> str:
     """Both kinds of verdict in words: which families each network ranks well enough, and what it does better or worse than the
     network of fixed random weights."""
     lines = [
-        f"{name}, {task}: ρ ≥ {ENOUGH} " + ", ".join(f"{family} {verdict}" for family, verdict in families.items())
+        f"{name}, {task}: ρ ≥ {ENOUGH} "
+        + ", ".join(f"{family} {verdict}" for family, verdict in families.items())
+        + f"; each of them: {_of_all(families.values())}"
         for name, tasks in enough.items()
         for task, families in tasks.items()
     ]
@@ -151,6 +155,11 @@ def verdict_text(enough: Mapping[str, Mapping], against_fixed: Mapping[str, Mapp
             of_kind = [number for number, verdict in verdicts if verdict == kind]
             lines.append(f"{name} {kind} than fixed weights in {len(of_kind)} of {len(verdicts)}: {'; '.join(of_kind) or '–'}")
     return "\n".join(lines)
+
+
+def _of_all(verdicts: Iterable[str]) -> str:
+    verdicts = set(verdicts)
+    return next(word for word in ("no", "perhaps", "yes") if word in verdicts)
 
 
 def report_text(rows: Mapping[str, Mapping[str, Numbers]]) -> str:
