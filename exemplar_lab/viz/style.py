@@ -157,12 +157,17 @@ def in_few_colours(path: Path, decibels: float = 36.0) -> None:
     """Rewrite a picture with a palette of 256 colours, a third of the size, where that leaves it as it looks.
 
     decibels: the least peak signal-to-noise ratio; what falls below it, such as smooth shades of many hues, stays as it is.
+    Of two palettes the better one: the median cut drops colours that fill little, as of dots in a plot, the other keeps them.
     """
     with Image.open(path) as file:
         picture = file.convert("RGB")
-    small = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
-    error = np.asarray(picture, dtype=np.float32) - np.asarray(small.convert("RGB"), dtype=np.float32)
-    if np.square(error).mean() <= 255**2 * 10 ** (-decibels / 10):
+    exact = np.asarray(picture, dtype=np.float32)
+    found = []
+    for palette in (Image.Quantize.MAXCOVERAGE, Image.Quantize.MEDIANCUT):
+        small = picture.quantize(256, palette, dither=Image.Dither.FLOYDSTEINBERG)
+        found.append((np.square(exact - np.asarray(small.convert("RGB"), dtype=np.float32)).mean(), small))
+    error, small = min(found, key=lambda one: one[0])
+    if error <= 255**2 * 10 ** (-decibels / 10):
         small.save(path, format="png", optimize=True)
 
 
