@@ -29,7 +29,7 @@ from exemplar_lab.metrics.image import (
 from exemplar_lab.metrics.kernel import kernel_distance, kernel_sums
 from exemplar_lab.metrics.perceptual import PERCEPTUAL_LAYERS, gram_style_distance, perceptual_distance
 from exemplar_lab.metrics.regions import colour_consistency, resized, semantic_consistency, texture_consistency
-from exemplar_lab.metrics.resampling import poisson_times
+from exemplar_lab.metrics.resampling import half_times
 from exemplar_lab.metrics.sliced import patches, sliced_wasserstein
 from exemplar_lab.metrics.structure import content_ssim
 from exemplar_lab.metrics.tables import table
@@ -104,7 +104,7 @@ def test_each_number_is_that_of_its_own_function(batch, network, monkeypatch):
         torch.testing.assert_close(found.values[name], value, rtol=1e-4, atol=1e-5, equal_nan=True)
     numbers = sum_up_images(found)
     assert list(numbers) == list(IMAGE_NUMBERS)
-    times = poisson_times(torch.arange(4), 3)
+    times = half_times(torch.arange(4), 3)
     vectors = [pooled(each[SET_LAYER]) for each in (of_target, of_made)]
     fd = frechet_distance(*(moments(each, times) for each in vectors))
     assert numbers["fd"]["mean"] == pytest.approx(float(fd[0]), rel=1e-3)
@@ -118,13 +118,13 @@ def test_each_number_is_that_of_its_own_function(batch, network, monkeypatch):
 
 def test_records_join_to_the_record_of_all_in_any_order(batch, network):
     made, number = batch.exemplar, torch.tensor([5, 0, 9, 2])
-    whole = sum_up_images(image_statistics(made, batch, network, number, draws=5))
-    parts = [image_statistics(made[rows], batch[rows], network, number[rows], draws=5) for rows in ([2, 0], [3], [1])]
+    whole = sum_up_images(image_statistics(made, batch, network, number, draws=40))
+    parts = [image_statistics(made[rows], batch[rows], network, number[rows], draws=40) for rows in ([2, 0], [3], [1])]
     for joined in (join_statistics(parts), join_statistics([join_statistics(parts[:2]), parts[2]])):
         assert joined.number.tolist() == [9, 5, 2, 0]
         for name, number in sum_up_images(joined).items():
             for key in ("mean", "low", "high") if "low" in number else ("mean",):
-                assert number[key] == pytest.approx(whole[name][key], rel=1e-3, abs=1e-5), (name, key)
+                assert number[key] == pytest.approx(whole[name][key], rel=1e-3, abs=1e-4, nan_ok=name == "kd"), (name, key)
     with pytest.raises(ValueError, match="got no statistics"):
         join_statistics([])
     with pytest.raises(ValueError, match="expected one network and the same numbers"):
@@ -144,7 +144,7 @@ def test_what_is_kept_does_not_hold_the_images(batch, network):
 
 @pytest.mark.parametrize("images", [3, 7, 40])
 def test_the_distance_is_the_same_in_the_directions_that_images_take(images):
-    times = poisson_times(torch.arange(images), 4)
+    times = half_times(torch.arange(images), 4)
     one, other = (moments(torch.randn(images, 24).relu() * (0.5 + k), times) for k in (0, 1))
     fewer = on_their_span(one, other)
     assert fewer[0].total.shape[1] == min(24, 2 * images)
@@ -258,7 +258,7 @@ def test_one_pair_alone_has_no_distance_between_sets(source, network):
 def test_a_suite_with_images_is_one_report(network):
     mine = Contestant("mine", lambda b: Translation(b.target, (), (copy_match(len(b), GRID, GRID),)))
     made = suite("extras", "people", 32, pairs=4)
-    report, without = evaluate_suite(made, [mine], network=network, draws=5), evaluate_suite(made, [mine])
+    report, without = evaluate_suite(made, [mine], network=network, draws=40), evaluate_suite(made, [mine])
     assert report["features"] == "fixed-seed-v1" and without["features"] is None
     for with_images, plain in zip(report["levels"], without["levels"], strict=True):
         for row, numbers in plain["rows"].items():
@@ -275,7 +275,7 @@ def test_a_suite_with_images_is_one_report(network):
     lines = list(csv.DictReader(report_csv([report]).splitlines()))
     named = {line["number"] for line in lines if line["features"] == "fixed-seed-v1"}
     assert named == set(THROUGH_FEATURES) and {line["features"] for line in lines} == {"", "fixed-seed-v1"}
-    fd = next(line for line in lines if line["number"] == "fd")
+    fd = next(line for line in lines if line["number"] == "fd" and line["low"])
     assert float(fd["high"]) - float(fd["low"]) == pytest.approx(2 * float(fd["half_width"]), rel=1e-6)
 
 

@@ -16,7 +16,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from exemplar_lab.data.synth.people import People
 from exemplar_lab.metrics.frechet import Moments, frechet_distance, join_moments, moments, pooled
 from exemplar_lab.metrics.kernel import BLOCK, KernelSums, join_kernel_sums, kernel_distance, kernel_sums
-from exemplar_lab.metrics.resampling import basic_interval, distance_interval, half_times, poisson_times
+from exemplar_lab.metrics.resampling import basic_interval, distance_interval, half_times
 from exemplar_lab.nn.features import features
 
 quick = settings(max_examples=20)
@@ -36,31 +36,15 @@ def cloud(n: int, d: int, seed: int = 0, rank: int | None = None) -> Tensor:
 @given(st.permutations(range(12)), st.integers(0, 12), st.integers(-5, 5))
 def test_times_depend_on_number_draw_and_seed_alone(order, cut, seed):
     number = torch.arange(12) * 1000
-    whole = poisson_times(number, 7, seed)
+    whole = half_times(number, 7, seed)
     shuffled = torch.tensor(order)
-    parts = [poisson_times(number[part], 7, seed) for part in (shuffled[:cut], shuffled[cut:])]
+    parts = [half_times(number[part], 7, seed) for part in (shuffled[:cut], shuffled[cut:])]
     assert torch.equal(torch.cat(parts, 1), whole[:, shuffled])
-    assert torch.equal(poisson_times(number, 3, seed), whole[:4])  # more draws change no earlier one
-    assert not torch.equal(poisson_times(number, 7, seed + 1), whole)
+    assert torch.equal(half_times(number, 3, seed), whole[:4])  # more draws change no earlier one
+    assert not torch.equal(half_times(number, 7, seed + 1), whole)
 
 
-def test_times_are_poisson_and_independent():
-    times = poisson_times(torch.arange(2000), 200)
-    assert times.shape == (201, 2000) and times.dtype == torch.float64
-    assert (times[0] == 1).all()
-    drawn = times[1:]
-    for k in range(6):
-        share = math.exp(-1) / math.factorial(k)
-        assert (drawn == k).double().mean().item() == pytest.approx(share, abs=5 * math.sqrt(share / drawn.numel()))
-    centred = drawn - 1
-    assert (centred @ centred.T / 2000 - torch.eye(200)).abs().max() < 0.2  # replicates: deviation 1/√2000 = 0.022
-    assert (centred.T[:200] @ centred[:, :200] / 200 - torch.eye(200)).abs().max() < 1  # neighbouring numbers
-    assert abs((centred[:, 1:] * centred[:, :-1]).mean()) < 5 / math.sqrt(drawn.numel())
-    with pytest.raises(ValueError, match="got -1 draws"):
-        poisson_times(torch.arange(3), -1)
-
-
-def test_halves_are_complementary_and_as_random_as_poisson_times():
+def test_halves_are_complementary_and_independent():
     times = half_times(torch.arange(2000), 101)
     assert times.shape == (102, 2000) and (times[0] == 1).all()
     first, second = times[1:-1].unflatten(0, (-1, 2)).unbind(1)
@@ -130,12 +114,12 @@ def test_basic_interval_turns_the_replicates_around_what_was_measured():
 
 
 def test_interval_of_a_mean_covers_it_as_often_as_it_says():
-    """The Poisson bootstrap of a mean, 200 times: 95 % of the intervals hold the truth."""
+    """Half-samples of a mean, 200 times: 95 % of the intervals hold the truth."""
     generator = torch.Generator().manual_seed(0)
     hits = 0
     for trial in range(200):
         value = torch.empty(100, dtype=torch.float64).exponential_(generator=generator)
-        times = poisson_times(torch.arange(100), 300, trial)
+        times = half_times(torch.arange(100), 300, trial)
         interval = basic_interval(times @ value / times.sum(1))
         hits += interval["low"] < 1 < interval["high"]
     assert 0.88 <= hits / 200 <= 0.99
@@ -175,8 +159,8 @@ def test_frechet_distance_of_gaussians_along_axes():
 def test_moments_join_in_any_order(seed, order):
     x, number = cloud(21, 5, seed), torch.arange(21)
     cuts = [slice(0, 1), slice(1, 9), slice(9, 9), slice(9, 21)]
-    parts = [moments(x[cut], poisson_times(number[cut], 6)) for cut in cuts]
-    whole = moments(x, poisson_times(number, 6))
+    parts = [moments(x[cut], half_times(number[cut], 6)) for cut in cuts]
+    whole = moments(x, half_times(number, 6))
     for joined in (
         join_moments([parts[i] for i in order]),
         join_moments([join_moments(parts[:2]), join_moments(parts[2:])]),
@@ -184,13 +168,13 @@ def test_moments_join_in_any_order(seed, order):
         assert torch.equal(joined.weight, whole.weight)
         torch.testing.assert_close(joined.total, whole.total)
         torch.testing.assert_close(joined.square, whole.square)
-    untouched = moments(x[:1], poisson_times(number[:1], 6))
+    untouched = moments(x[:1], half_times(number[:1], 6))
     assert torch.equal(parts[0].square, untouched.square)  # what is joined stays as it was
 
 
 def test_replicates_are_the_distances_of_images_repeated():
     one, other = cloud(30, 4), cloud(25, 4, 1)
-    times = [poisson_times(torch.arange(n), 5, seed) for seed, n in enumerate((30, 25))]
+    times = [half_times(torch.arange(n), 5, seed) for seed, n in enumerate((30, 25))]
     found = frechet_distance(moments(one, times[0]), moments(other, times[1]))
     for r, distance in enumerate(found.tolist()):
         repeated = [x.repeat_interleave(t[r].long(), dim=0) for x, t in ((one, times[0]), (other, times[1]))]
@@ -284,7 +268,7 @@ def kernel_by_loops(made: Tensor, target: Tensor, number: Tensor, paired: bool, 
 def test_kernel_distance_equals_loops(n, seed, paired):
     made, target = cloud(n, 3, seed), cloud(n, 3, seed + 1) + 0.3
     number = torch.arange(n) * 3 + 60  # the first two of them end a block
-    times, other = poisson_times(number, 2), poisson_times(number, 2, 1)
+    times, other = half_times(number, 2), half_times(number, 2, 1)
     found = kernel_distance(kernel_sums(made, target, number, times, None if paired else other))
     for r in range(3):
         expected = kernel_by_loops(made, target, number, paired, times[r], (times if paired else other)[r])
@@ -314,8 +298,8 @@ def test_kernel_distance_of_one_block_equals_torchmetrics(n):
 def test_kernel_sums_join_in_any_order_and_keep_nothing_but_unfilled_blocks(order, cuts, paired):
     made, target = cloud(150, 3), cloud(150, 3, 1)
     shuffled = torch.tensor(order)
-    times = poisson_times(torch.arange(150), 2)
-    other = None if paired else poisson_times(torch.arange(150), 2, 1)
+    times = half_times(torch.arange(150), 2)
+    other = None if paired else half_times(torch.arange(150), 2, 1)
 
     def part(rows: Tensor) -> KernelSums:
         return kernel_sums(made[rows], target[rows], rows, times[:, rows], None if paired else other[:, rows])

@@ -63,7 +63,13 @@ def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     rows = without_nan(evaluate_checkpoint(where, given.pairs, device, lambda it: tqdm(it, desc="evaluating"), network))
     columns = SHOWN if network is None else tuple(name for name in SHOWN if name not in IMAGE_NUMBERS)
     text = f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows, columns, width=140)}"
-    _print_or_write(given, rows, text if network is None else f"{text}\n\n{image_tables(rows, network.name)}")
+    if network is not None:
+        text += f"\n\n{image_tables(rows, network.name)}"
+    elif seen := {
+        name: number["features"] for numbers in rows.values() for name, number in numbers.items() if "features" in number
+    }:
+        text += f"\n{', '.join(seen)} through {' and '.join(sorted(set(seen.values())))}"
+    _print_or_write(given, rows, text)
     if given.ship:
         print(ship_checkpoint(Path(where), given.ship, rows))
 

@@ -28,7 +28,7 @@ from exemplar_lab.metrics.regions import (
     semantic_consistency,
     texture_consistency,
 )
-from exemplar_lab.metrics.resampling import basic_interval, poisson_times
+from exemplar_lab.metrics.resampling import distance_interval, half_times
 from exemplar_lab.metrics.sliced import Patches, join_patches, patches, sliced_wasserstein
 from exemplar_lab.metrics.structure import content_ssim
 from exemplar_lab.metrics.tables import summarise
@@ -155,7 +155,7 @@ def shared_by_rows(batch: Batch, network: nn.Module, numbers: Int[Tensor, " b"],
     known = truth is not None and truth.target_part is not None and truth.exemplar_part is not None
     labels = (region_labels(truth.target_part), region_labels(truth.exemplar_part)) if known else None
     target, exemplar = (look(image, network, known) for image in (batch.target, batch.exemplar))
-    times = poisson_times(numbers, draws)
+    times = half_times(numbers, draws)
     of_target = moments(pooled(target.own[SET_LAYER]), times)
     return Shared(target, exemplar, labels, times, of_target, patches(batch.target, numbers))
 
@@ -192,13 +192,14 @@ def join_statistics(parts: Sequence[ImageStatistics]) -> ImageStatistics:
 
 
 def sum_up_images(statistics: ImageStatistics) -> dict[str, dict[str, float | str]]:
-    """{number: {"mean", "half_width"}} over all images, ready for JSON; of sets also "low" and "high", see `basic_interval`.
+    """{number: {"mean", "half_width"}} over all images, ready for JSON; of sets also "low" and "high", see `distance_interval`.
 
     Numbers made through features say which: {"features": "lab-v1"}. Images of one pair are drawn together. NaN are fd for fewer
     than two images, and kd where no two pairs of different number are of one block (see `kernel_sums`).
     """
     summary: dict[str, dict[str, float | str]] = dict(summarise([statistics.values], group=statistics.number))
-    summary |= {name: basic_interval(distance) for name, distance in _distances(statistics).items()}
+    distances = _distances(statistics)
+    summary |= {name: distance_interval(distance, root=name == "swd") for name, distance in distances.items()}
     for name in summary.keys() & THROUGH_FEATURES:
         summary[name] |= {"features": statistics.features}
     return {name: summary[name] for name in IMAGE_NUMBERS if name in summary}

@@ -1,8 +1,8 @@
-"""Images drawn again while they stream by: Poisson bootstrap and complementary halves, and intervals that see a bias.
+"""Images drawn again while they stream by, in complementary halves, and intervals that see a bias.
 
-Drawing n images with replacement shows each about Poisson(1) times, and for many images independently of the others (Chamandy
-and others 2012): so a replicate needs no list of all images, sums of any number of batches can be joined, and how often an
-image counts is a hash of its number. `tables.drawn_again` draws exactly n of n, for numbers per image that are all there.
+A replicate that draws each image independently of the others needs no list of all images, and sums of any number of batches can
+be joined: how often an image counts is a hash of its number. `tables.drawn_again` draws exactly n of n, for numbers per image
+that are all there.
 """
 
 import math
@@ -11,36 +11,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from exemplar_lab.ops.hashing import GOLDEN, counted, mix, signed, unit
-
-_SHARES = torch.tensor([1 / math.factorial(k) for k in range(18)], dtype=torch.float64).cumsum(0) / math.e
-"""Of Poisson(1): the chance of at most 0, 1, … 17; 53 bits reach no further."""
+from exemplar_lab.ops.hashing import GOLDEN, counted, mix, signed
 
 _DEVIATIONS = 1.96
 """Of a normal distribution, to hold 95 % of it."""
-
-
-def poisson_times(number: Int[Tensor, " n"], draws: int, seed: int = 0) -> Float[Tensor, "r n"]:
-    """How often each image occurs: once in row 0, then Poisson(1) times in each of `draws` replicates; float64.
-
-    It depends on the image's number, the replicate and the seed alone: the same in any order and any batch, and images of one
-    number, such as one pair at several levels of a dial, are drawn together. Sets that are drawn independently need different
-    numbers or seeds.
-    """
-    if draws < 0:
-        raise ValueError(f"got {draws} draws, expected 0, which gives no interval, or more")
-    key = mix(mix(number.long().cpu()) + signed(seed * GOLDEN))
-    drawn = torch.bucketize(unit(counted(key, draws)), _SHARES, right=True)
-    return torch.cat([torch.ones(1, len(key), dtype=torch.float64), drawn.T.double()])
 
 
 def half_times(number: Int[Tensor, " n"], draws: int, seed: int = 0) -> Float[Tensor, "r n"]:
     """How often each image occurs: once in row 0; then rows 1 and 2, 3 and 4, … each split the images in two halves, of which
     the first counts twice in the one row and the second twice in the other; float64.
 
-    Of mean 1 and variance 1 like `poisson_times`, and as independent of order and batch; but what one half adds to the noise
-    the other takes away, by which `distance_interval` tells noise from difference (complementary half-samples, McCarthy 1969).
-    An odd number of draws ends with half a pair, of which no interval makes use.
+    Of mean 1 and variance 1, as if drawn with replacement; but what one half adds to the noise the other takes away, by which
+    `distance_interval` tells noise from difference (complementary half-samples, McCarthy 1969). It depends on the image's
+    number, the replicate and the seed alone: the same in any order and any batch, and images of one number, such as one pair at
+    several levels of a dial, are drawn together. Sets that are drawn independently need different numbers or seeds.
+    An odd number of draws ends with half a pair, of which no interval makes use. Raises ValueError for fewer than 0 draws.
     """
     if draws < 0:
         raise ValueError(f"got {draws} draws, expected 0, which gives no interval, or more")

@@ -17,6 +17,9 @@ from exemplar_lab.translation import Batch, Translator
 STYLE_COLUMNS = ("content_ssim", "edge_correlation", "style_loss", "content_loss", "painting_l1")
 """What `style_scores` measures; painting_l1 only where the true painting is known."""
 
+STYLE_THROUGH_FEATURES = ("style_loss", "content_loss")
+"""Of these, what means nothing without the name of the network beside it."""
+
 
 @torch.inference_mode()
 def measure_styles(

@@ -14,7 +14,7 @@ from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.evaluation import measure, sum_up, translate
 from exemplar_lab.training.image_evaluation import beside, score_with_images, sum_up_all
 from exemplar_lab.training.recipe import make_source
-from exemplar_lab.training.style_evaluation import measure_styles
+from exemplar_lab.training.style_evaluation import STYLE_THROUGH_FEATURES, measure_styles
 
 
 def evaluate_checkpoint(
@@ -31,7 +31,7 @@ def evaluate_checkpoint(
     numbers of images already, through the features of its recipe. ValueError where another network is asked for.
     """
     checkpoint = read_checkpoint(find_checkpoint(where))
-    recipe = checkpoint.about["recipe"]
+    model, recipe = checkpoint.build().to(device), checkpoint.about["recipe"]
     source = make_source(recipe["validation"])
     indices = torch.arange(min(pairs, source.length or pairs))
     if isinstance(source, StylePairs):
@@ -41,9 +41,12 @@ def evaluate_checkpoint(
                 "its rows are numbers of images as they are"
             )
         looks = features(recipe["features"]).to(device)
-        model = checkpoint.build().to(device)
-        return sum_up(measure_styles(model, source, indices, looks, recipe["name"], device, progress=progress))
-    model, name, shows_condition = checkpoint.build().to(device), recipe["name"], recipe["warm_up_steps"] is None
+        rows = sum_up(measure_styles(model, source, indices, looks, recipe["name"], device, progress=progress))
+        for numbers in rows.values():
+            for name in STYLE_THROUGH_FEATURES:
+                numbers[name] |= {"features": looks.name}
+        return rows
+    name, shows_condition = recipe["name"], recipe["warm_up_steps"] is None
     if network is None:
         return sum_up(measure(model, source, pairs, name, device, exemplar_condition=shows_condition, progress=progress))
     answers = {name: translate(model, exemplar_condition=shows_condition)}
