@@ -15,7 +15,7 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.grid import sample_at
 from exemplar_lab.losses.contrast import dense_info_nce, info_nce
 from exemplar_lab.nn.features import features
-from exemplar_lab.nn.lab_features import FeatureTrainer, LabFeatures, load_lab, style_statistics
+from exemplar_lab.nn.lab_features import SHIPPED, FeatureTrainer, LabFeatures, load_lab, style_statistics
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.feature_objective import (
     DRAWS,
@@ -27,6 +27,7 @@ from exemplar_lab.training.feature_objective import (
     part_shares,
 )
 from exemplar_lab.training.feature_recipe import PARTS, STYLES, feature_recipe
+from exemplar_lab.training.feature_report import measure_network
 from exemplar_lab.training.feature_state import features_of, ship_features
 from exemplar_lab.training.loop import make_fabric, train
 from exemplar_lab.training.state import DivergedError
@@ -214,7 +215,7 @@ def test_shipped_features_are_the_trained_ones_in_half_precision(run, tmp_path):
 
 
 def test_broken_features_are_refused(run, tmp_path):
-    file = ship_features(run[0], tmp_path / "features")
+    file = ship_features(run[0], tmp_path / "features", "mine")
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors.*train features"):
         load_lab(tmp_path / "nothing.safetensors")
     cut, beside = tmp_path / "cut.safetensors", tmp_path / "cut.json"
@@ -238,7 +239,7 @@ def test_a_run_of_features_is_no_model(run, tmp_path, capsys):
     with pytest.raises(ValueError, match="got a run of `train features`, expected one of cocosnet"):
         read_checkpoint(last_checkpoint(run[0])).build()
     with pytest.raises(FileNotFoundError, match="no checkpoint there"):
-        ship_features(tmp_path, tmp_path / "features")
+        ship_features(tmp_path, tmp_path / "features", "mine")
     assert main(["evaluate", str(run[0])]) == 2
     assert "train features" in capsys.readouterr().err
 
@@ -246,4 +247,37 @@ def test_a_run_of_features_is_no_model(run, tmp_path, capsys):
 def test_one_command_trains_them(tmp_path, capsys):
     assert main(["train", "features", "--profile", "smoke", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "run" / "features.safetensors")
-    load_lab(tmp_path / "run" / "features.safetensors")
+    assert load_lab(tmp_path / "run" / "features.safetensors").name == "features-smoke"
+
+
+def test_features_of_a_run_are_compared_and_shipped_with_their_numbers(run, tmp_path, capsys):
+    given = ["features", "--pairs", "4", "--size", "32", "--device", "cpu", str(run[0])]
+    assert main([*given, "--ship", str(tmp_path / "mine"), "--name", "mine-v2"]) == 0
+    assert f"{run[0]} better than fixed weights in" in capsys.readouterr().out
+    about = json.loads((tmp_path / "mine.json").read_text())
+    assert about["name"] == "mine-v2" and about["numbers"]["pairs"] == 4
+    assert about["numbers"]["rows"]["style"]["top-1"]["mean"] >= 0
+    assert main([*given, str(run[0]), "--ship", str(tmp_path / "mine")]) == 2  # twice the same is two
+    assert "got --ship with 2 networks, expected one" in capsys.readouterr().err
+    assert main([*given, "--name", "mine-v2"]) == 2
+    assert "got --name mine-v2 without --ship" in capsys.readouterr().err
+
+
+# What comes with the package
+
+
+def test_other_weights_must_bear_another_name():
+    about = json.loads((SHIPPED / "features-lab.json").read_text())
+    assert load_lab().name == about["name"] == LabFeatures.name == "lab-v1"
+    assert about["sha256"] == "f90ee11e1e1ca1e0357a70d7759c27f0c1a70e99d695e1db834f32f339faba31"
+    assert (SHIPPED / "features-lab.safetensors").stat().st_size <= 8_000_000
+    assert about["recipe"] == feature_recipe().describe(), "train the features again, or say here what still holds"
+
+
+def test_shipped_features_know_more_than_fixed_weights():
+    """A quick look, one question of each kind, with the margins far below what `exemplar-lab features` measures."""
+    lab, fixed = (measure_network(features(name), 8, 64) for name in ("lab", "fixed"))
+    assert lab["parts people"]["pck@0.1 relu4_2"]["mean"] > fixed["parts people"]["pck@0.1 relu4_2"]["mean"] + 0.1
+    assert lab["parts faces"]["other relu4_2"]["mean"] > fixed["parts faces"]["other relu4_2"]["mean"] + 0.1
+    assert lab["style"]["reciprocal rank"]["mean"] > fixed["style"]["reciprocal rank"]["mean"]
+    assert min(one["mean"] for one in lab["ranking world, per image"].values()) > 0.85

@@ -11,6 +11,8 @@ def features(given: argparse.Namespace) -> None:
 
     exemplar-lab features                          (a minute on one core for each small network)
     exemplar-lab features --pairs 16 --json
+    exemplar-lab features runs/features-cpu        (beside them a run of `train features`, or a file that it wrote)
+    exemplar-lab features runs/features-cpu --ship mine.safetensors
 
     Is a stronger distortion further away? Which paintings are by one hand? Where in another image is the same part? Each number
     is better when larger. Networks: fixed, lab, and VGG-19 where its weights are; nothing is downloaded.
@@ -29,6 +31,7 @@ def features(given: argparse.Namespace) -> None:
         report_text,
         verdict_text,
     )
+    from exemplar_lab.training.feature_state import read_features, ship_features
     from exemplar_lab.training.feature_tasks import look_of, plain_looks
     from exemplar_lab.training.loop import make_fabric
     from exemplar_lab.training.suite_report import without_nan, write_whole
@@ -37,8 +40,13 @@ def features(given: argparse.Namespace) -> None:
         path = getattr(given, option)
         if path not in (None, PRINT) and path.suffix != suffix:
             raise ValueError(f"got --{option} {path}, expected a file name that ends in {suffix}")
+    if given.name and not given.ship:
+        raise ValueError(f"got --name {given.name} without --ship, expected both: it is the name that is shipped")
+    if given.ship and len(given.weights) != 1:
+        raise ValueError(f"got --ship with {len(given.weights)} networks, expected one: the run to ship from")
     device = make_fabric(given.device).device
     networks, missing = available_networks()
+    networks |= {str(path): read_features(path) for path in given.weights}
     names = {network.name: look_of(network.to(device)) for network in networks.values()}
     rows = compare_looks(
         names | plain_looks(), given.pairs, given.size, lambda work: tqdm(work, desc="features"), given.split, device
@@ -67,9 +75,16 @@ def features(given: argparse.Namespace) -> None:
         write_whole(given.json, written + "\n")
     if given.csv:
         write_whole(given.csv, report_csv(rows))
+    if given.ship:
+        (run,) = given.weights
+        numbers = about | {"rows": report["rows"][networks[str(run)].name]}
+        print(ship_features(run, given.ship, given.name or given.ship.stem, numbers))
 
 
 def features_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "weights", type=Path, nargs="*", help="runs of `train features`, or files that it wrote, to stand beside the others"
+    )
     parser.add_argument("--pairs", type=int, default=64, help="images for each question (default: 64)")
     parser.add_argument("--size", type=int, default=64, help="side of the images, a multiple of 16 (default: 64)")
     parser.add_argument("--split", choices=("val", "test"), default="test", help="of the procedural images (default: test)")
@@ -82,4 +97,6 @@ def features_arguments(parser: argparse.ArgumentParser) -> None:
         help="print JSON and nothing else; with a file name, write it there and print the tables",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write every number as a line of this file")
+    parser.add_argument("--ship", type=Path, metavar="FILE", help="also write the run's features here, with the numbers")
+    parser.add_argument("--name", help="of the shipped features, beside every number they make (default: that of the file)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -31,7 +31,7 @@ def _train_features(given: argparse.Namespace) -> None:
     recipe = feature_recipe(given.profile, given.seed)
     run = given.out or Path("runs") / recipe.name
     _train(recipe, run, given.device)
-    print(ship_features(run, run / "features"))
+    print(ship_features(run, run / "features", recipe.name))
 
 
 def _train(recipe, run: Path, device: str) -> Path:

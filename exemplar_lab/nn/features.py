@@ -1,7 +1,8 @@
 """Feature extractors for the perceptual and contextual losses: an image in, the activations of named layers out.
 
-`features("fixed")` needs no download and is the default; `features("vgg19")` is the network of the papers. Both have VGG's
-layer names and strides (relu1_* at full size, relu5_* at a sixteenth), and a `name` to write beside every number they made.
+`features("lab")`, trained on the procedural world, comes with the package; `features("fixed")` is not trained at all;
+`features("vgg19")` is the network of the papers. All have VGG's layer names and strides (relu1_* at full size, relu5_* at a
+sixteenth), and a `name` to write beside every number they made.
 """
 
 import hashlib
@@ -23,8 +24,8 @@ VGG19_VARIABLE = "EXEMPLAR_LAB_VGG19"
 """Environment variable that may name the weights file."""
 
 NETWORKS = ("lab", "fixed", "vgg19")
-DEFAULT = "fixed"
-"""What losses and metrics look through where nothing else is asked for."""
+DEFAULT = "lab"
+"""What metrics look through where nothing else is asked for; a recipe names its own."""
 
 
 def features(name: str = DEFAULT, path: str | Path | None = None) -> "LabFeatures | FixedFeatures | VGG19Features":

@@ -13,7 +13,7 @@ from torch import nn
 
 import exemplar_lab
 from exemplar_lab.losses.total import total_loss
-from exemplar_lab.nn.lab_features import FeatureTrainer, LabFeatures
+from exemplar_lab.nn.lab_features import FeatureTrainer, LabFeatures, load_lab
 from exemplar_lab.training.checkpoint import (
     Checkpoint,
     flatten_optimiser,
@@ -97,20 +97,25 @@ def features_of(checkpoint: Checkpoint) -> LabFeatures:
     return network
 
 
-def ship_features(run: Path, file: Path, name: str = LabFeatures.name, numbers: dict[str, Any] | None = None) -> Path:
+def read_features(where: Path) -> LabFeatures:
+    """The network of a run of `train features`, or of a file that it wrote, under the name of that path.
+
+    Raises FileNotFoundError when there is nothing, ValueError for a run of something else or a damaged file.
+    """
+    where = Path(where)
+    network = features_of(_last_of(where)) if where.is_dir() else load_lab(where)
+    network.name = str(where)
+    return network
+
+
+def ship_features(run: Path, file: Path, name: str, numbers: dict[str, Any] | None = None) -> Path:
     """Write the last checkpoint of `run` as FILE.safetensors in half precision, with FILE.json: name, recipe, hash, numbers.
 
+    name: what stands beside every number made through these features, so other weights must bear another.
     The weights come first: where the JSON beside them is still an old one, its hash does not fit and nothing is loaded.
     Raises FileNotFoundError when the run holds no checkpoint.
     """
-    last = last_checkpoint(run)
-    if last is None:
-        raise FileNotFoundError(f"{run}: no checkpoint there, expected a run of `exemplar-lab train features`")
-    checkpoint = read_checkpoint(last)
-    if checkpoint.about["model"] != MODEL:
-        raise ValueError(
-            f"got {run}, which trained {checkpoint.about['model']}, expected a run of `exemplar-lab train features`"
-        )
+    checkpoint = _last_of(Path(run))
     network = features_of(checkpoint)
     content = save({key: value.half().contiguous() for key, value in network.state_dict().items()})
     about = {
@@ -130,3 +135,15 @@ def ship_features(run: Path, file: Path, name: str = LabFeatures.name, numbers: 
         beside.write_bytes(data)
         os.replace(beside, path)
     return file
+
+
+def _last_of(run: Path) -> Checkpoint:
+    last = last_checkpoint(run)
+    if last is None:
+        raise FileNotFoundError(f"{run}: no checkpoint there, expected a run of `exemplar-lab train features`")
+    checkpoint = read_checkpoint(last)
+    if checkpoint.about["model"] != MODEL:
+        raise ValueError(
+            f"got {run}, which trained {checkpoint.about['model']}, expected a run of `exemplar-lab train features`"
+        )
+    return checkpoint
