@@ -161,7 +161,9 @@ def test_one_network_alone_has_the_numbers_that_it_has_among_others(command):
     seen = []
     found = measure_network(features("fixed"), 2, 32, progress=lambda work: seen.extend(work) or work)
     assert [task for task, _ in seen] == list(MEASURED)
-    headings = {f"ranking {of}, {way}" for of in ("world", "photographs", "unseen") for way in ("per image", "pooled")}
+    headings = {
+        f"ranking {of}, {way}" for of in ("world", "photographs", "growing", "unseen") for way in ("per image", "pooled")
+    }
     assert found.keys() == headings | {"style"} | {f"parts {kind}" for kind in ("people", "faces", "scenes")}
     assert all(found[task].keys() == (HELD_OUT if "unseen" in task else FAMILIES).keys() for task in headings)
     for task, numbers in found.items():
@@ -330,3 +332,11 @@ def test_command_prints_tables_and_writes_json_and_csv(command):
 def test_command_refuses_a_wrong_suffix_before_it_measures(capsys, tmp_path):
     assert main(["features", "--csv", str(tmp_path / "report.json")]) == 2
     assert "expected a file name that ends in .csv" in capsys.readouterr().err
+
+
+def test_one_draw_that_grows_is_more_of_the_same():
+    image = torch.rand(2, 3, 32, 32)
+    growing, fresh = (distorted(image, "colour shift", torch.tensor([3, 4]), growing=one) for one in (True, False))
+    direction = torch.nn.functional.normalize((growing - image[:, None]).mean((3, 4)), dim=2)
+    torch.testing.assert_close(direction, direction[:, -1:].expand_as(direction), atol=0.15, rtol=0)
+    assert torch.equal(growing[:, 0], fresh[:, 0]) and not torch.allclose(growing[:, 1:], fresh[:, 1:], atol=0.05)

@@ -68,8 +68,9 @@ def compare_looks(
     """{look: {task: {number: {"mean", "half_width"}}}} on `pairs` held-out images of `size` a task; larger is always better.
 
     ranking world, ranking photographs: Spearman's ρ of the distance with the true strength for each family of distortions; per
-        image, the mean over images; pooled, over all images at once (see `metrics.ranking.ranked`). ranking unseen: of both
-        kinds of image, with families that no network of this package is trained with.
+        image, the mean over images; pooled, over all images at once (see `metrics.ranking.ranked`). Every strength has a
+        draw of its own; ranking growing: of both kinds of image, with one draw per image, which grows. ranking unseen: of both
+        kinds, with families that no network of this package is trained with.
     style: N scenes are painted by one of N hands each, and so are the same scenes moved on by half: the right answer shows
         another scene, and a wrong one the same. top-1, reciprocal rank: the painting by the same hand among N. same medium: the
         nearest is at least of the same medium (one of five). ρ paintings, ρ scenes: of the distance of descriptors with that of

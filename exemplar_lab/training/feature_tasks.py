@@ -118,12 +118,14 @@ def both(numbers: Int[Tensor, " n"], size: int, split: str = "test") -> Float[Te
     return torch.where((numbers % 2 == 0)[:, None, None, None], world, real)
 
 
-def distorted(image: Float[Tensor, "b 3 h w"], family: str, seeds: Int[Tensor, " b"]) -> Float[Tensor, "b l 3 h w"]:
-    """Each image as strongly distorted as STRENGTHS says, every time by a draw of its own: what is to be ranked is the strength
-    of a distortion, not one distortion as it grows."""
+def distorted(
+    image: Float[Tensor, "b 3 h w"], family: str, seeds: Int[Tensor, " b"], growing: bool = False
+) -> Float[Tensor, "b l 3 h w"]:
+    """Each image as strongly distorted as STRENGTHS says, every time by a draw of its own: what is to be ranked is then the
+    strength of a distortion. growing: by one draw per image, which grows."""
     levels = len(STRENGTHS)
     strength = torch.tensor(STRENGTHS, device=image.device).repeat(len(image))
-    draws = (seeds[:, None] * levels + torch.arange(levels)).flatten()
+    draws = (seeds[:, None] * levels + (0 if growing else 1) * torch.arange(levels)).flatten()
     return degrade(image.repeat_interleave(levels, 0), family, strength, draws).unflatten(0, (-1, levels))
 
 
@@ -135,12 +137,12 @@ def distances(look: Look, image: Float[Tensor, "b 3 h w"], worse: Float[Tensor, 
 
 
 def _measure_ranking(
-    pictures: Callable, families: Iterable[str], looks: Mapping, numbers: Tensor, setting: Setting
+    pictures: Callable, families: Iterable[str], looks: Mapping, numbers: Tensor, setting: Setting, growing: bool = False
 ) -> dict[str, dict[str, Float[Tensor, "b l"]]]:
     image = pictures(numbers, setting.size, setting.split).to(setting.device)
     found = {name: {} for name, look in looks.items() if look.distance}
     for family in families:
-        worse = distorted(image, family, numbers)
+        worse = distorted(image, family, numbers, growing)
         for name, answer in found.items():
             answer[family] = distances(looks[name], image, worse).cpu()
     return found
@@ -286,6 +288,7 @@ def corresponding(
 MEASURED = {
     "ranking world": Task(partial(_measure_ranking, world_pictures, FAMILIES), _sum_up_ranking),
     "ranking photographs": Task(partial(_measure_ranking, photographs, FAMILIES), _sum_up_ranking),
+    "ranking growing": Task(partial(_measure_ranking, both, FAMILIES, growing=True), _sum_up_ranking),
     "ranking unseen": Task(partial(_measure_ranking, both, HELD_OUT), _sum_up_ranking),
     "style": Task(_measure_style, _sum_up_style),
     **{
