@@ -78,6 +78,12 @@ def feature_recipe(profile: str = "cpu", seed: int = 0) -> FeatureRecipe:
     """The features that come with the package.
 
     exemplar-lab train features
+
+    cpu, as measured: 900 steps in 28 minutes on one core of a busy machine. On 64 held-out images a question (`exemplar-lab
+    features`), beside weights of a fixed seed: PCK@0.1 of the nearest neighbour at relu4_2 0.79, 0.73, 0.64 on people, faces,
+    scenes (0.47, 0.45, 0.67); the same part in another sample 0.23, 0.57, 0.70 (0.12, 0.24, 0.49); style retrieval, reciprocal
+    rank of 64, 0.31 (0.19); five families of distortions over all procedural images ρ 0.87 to 0.96 (0.71 to 0.86). gpu: never
+    run.
     """
     profiles = {
         "smoke": {"steps": 4, "pairs": dict.fromkeys(_PAIRS, 2), "sizes": (32,), "widths": (4, 8, 8, 8, 8), "save_every": 2},
