@@ -360,9 +360,10 @@ def test_a_kernel_distance_that_cannot_be_measured_is_refused(unchecked):
 # On the procedural world
 
 
-def test_two_halves_of_one_split_cannot_be_told_apart_and_a_blur_can():
+@pytest.mark.parametrize("name", ["fixed", "lab"])
+def test_two_halves_of_one_split_cannot_be_told_apart_and_a_blur_can(name):
     """The numbers that are asked for, on few images: 0 within the interval of disjoint halves, not within that of a change."""
-    network = features("fixed")
+    network = features(name)
     image = People(32, "test", truth=False).batch(torch.arange(128)).target
     number = torch.arange(128)
 
