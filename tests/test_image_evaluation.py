@@ -319,6 +319,8 @@ def test_the_command_gives_the_full_table_of_a_shipped_model(capsys, tmp_path):
         ([SHIPPED, "--images", "--features", "inception"], "got the features 'inception', expected one of lab, fixed, vgg19"),
         (["--suite", "zoom", "--images", "--features", "FID"], "got the features 'FID', expected one of lab, fixed, vgg19"),
         ([SHIPPED, "--features", "fixed"], "got --features fixed without --images, expected both"),
+        ([SHIPPED, "--pairs", "0"], "got 0 pairs to measure, expected at least 1"),
+        ([SHIPPED, "--images", "--pairs", "-3"], "got -3 pairs to measure, expected at least 1"),
         (["dynast-style-cpu", "--images"], "got --images for dynast-style-cpu, a checkpoint of style transfer"),
     ],
 )

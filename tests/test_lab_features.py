@@ -250,6 +250,20 @@ def test_one_command_trains_them(tmp_path, capsys):
     assert load_lab(tmp_path / "run" / "features.safetensors").name == "features-smoke"
 
 
+@pytest.mark.parametrize("option", [("--data", "photos"), ("--variant", "without-domain"), ("--features", "vgg19")])
+def test_what_features_are_not_trained_with_is_refused(option, tmp_path, capsys):
+    assert main(["train", "features", "--profile", "smoke", "--out", str(tmp_path / "run"), *option]) == 2
+    assert f"got {' '.join(option)} for the features" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_is_not_shipped_again_and_that_is_said_before_all_is_measured(run, tmp_path, capsys):
+    file = ship_features(run[0], tmp_path / "features", "mine")
+    assert main(["features", str(file), "--ship", str(tmp_path / "again")]) == 2
+    streams = capsys.readouterr()
+    assert "expected the folder of a run" in streams.err and "ranking" not in streams.out
+
+
 def test_features_of_a_run_are_compared_and_shipped_with_their_numbers(run, tmp_path, capsys):
     given = ["features", "--pairs", "4", "--size", "32", "--device", "cpu", str(run[0])]
     assert main([*given, "--ship", str(tmp_path / "mine"), "--name", "mine-v2"]) == 0

@@ -33,6 +33,8 @@ def evaluate(given: argparse.Namespace) -> None:
             raise ValueError(
                 f"got --{option} {path}, expected a file name that ends in {suffix}: name checkpoints before the options"
             )
+    if given.pairs < 1:
+        raise ValueError(f"got {given.pairs} pairs to measure, expected at least 1")
     if given.features and not given.images:
         raise ValueError(f"got --features {given.features} without --images, expected both: matches need no features")
     if given.suite:

@@ -44,6 +44,10 @@ def features(given: argparse.Namespace) -> None:
         raise ValueError(f"got --name {given.name} without --ship, expected both: it is the name that is shipped")
     if given.ship and len(given.weights) != 1:
         raise ValueError(f"got --ship with {len(given.weights)} networks, expected one: the run to ship from")
+    if given.ship and given.weights[0].is_file():
+        raise ValueError(
+            f"got --ship with {given.weights[0]}, expected the folder of a run: a file is shipped already, copy it"
+        )
     device = make_fabric(given.device).device
     networks, missing = available_networks()
     networks |= {str(path): read_features(path) for path in given.weights}

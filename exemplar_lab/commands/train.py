@@ -28,6 +28,9 @@ def _train_features(given: argparse.Namespace) -> None:
     from exemplar_lab.training.feature_recipe import feature_recipe
     from exemplar_lab.training.feature_state import ship_features
 
+    for option, without in (("data", "people"), ("variant", "full"), ("features", "fixed")):
+        if (value := getattr(given, option)) != without:
+            raise ValueError(f"got --{option} {value} for the features, which have one recipe: leave it out")
     recipe = feature_recipe(given.profile, given.seed)
     run = given.out or Path("runs") / recipe.name
     _train(recipe, run, given.device)
