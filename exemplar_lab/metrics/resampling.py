@@ -44,6 +44,10 @@ def distance_interval(values: Float[Tensor, " r"], root: bool = False) -> dict[s
     variance of e along u: at λ = 0 a test against noise alone, and far from 0 the usual interval. It need not contain θ.
     low at most 0: the sets cannot be told apart. Of simulated sets that differ by anything from nothing to three deviations in
     1 to 100 dimensions, 90 to 99 % of the intervals hold the truth, where quantiles do not: see `basic_interval`.
+    Of the Fréchet distance only where images are many against the directions that they vary in: with fewer, twice the images do
+    not halve its excess, and the interval lies too high. Of two sets of one kind, in 160 dimensions with variances 1/k, 9 of 10
+    intervals held 0 for 256 images and none of 30 for 128. Of two disjoint sets of test people in lab features low was at most
+    0 in 17 of 20 for 32 images and in 18 of 20 for 128; of scenes in 9 for 8, in 16 for 32 and in 19 for 128.
     root: of values that are no squares themselves, as the sliced Wasserstein distance. NaN pairs are left out.
     """
     square = values.double().square() if root else values.double()

@@ -134,7 +134,7 @@ def image_tables(rows: Rows, network: str, width: int = 140) -> str:
         [
             f"images against their targets ({exemplar} against the exemplars), as they are; {where}",
             f"{through} through {network}; FD is not FID",
-            f"{sets} of all images at once, [low, high] of the 95 % interval",
+            f"{sets} of all images at once, which few make too large; [low, high]: 95 % interval for endless sets",
             "\n\n".join(table(rows, tuple(name for name in block if name in known), width) for block in blocks),
         ]
     )
