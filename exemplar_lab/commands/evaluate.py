@@ -120,7 +120,11 @@ def _network(given: argparse.Namespace, device: "torch.device") -> "nn.Module | 
     """What the images are looked at through; None where they are not looked at."""
     from exemplar_lab.nn.features import DEFAULT, features
 
-    return features(given.features or DEFAULT).to(device) if given.images else None
+    if not given.images:
+        return None
+    name = given.features or DEFAULT
+    own = name.endswith(".safetensors")
+    return (features("lab", name) if own else features(name)).to(device)
 
 
 def _print_or_write(given: argparse.Namespace, numbers: dict, text: str) -> None:
@@ -146,7 +150,9 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", default="medium", help="where the other dials of the suite stand (default: medium)")
     parser.add_argument("--pairs", type=int, default=256)
     parser.add_argument("--images", action="store_true", help="also measure what is made, as images")
-    parser.add_argument("--features", help="what --images looks through: lab, fixed or vgg19 (default: the package's)")
+    parser.add_argument(
+        "--features", help="what --images looks through: lab, fixed, vgg19, or a file of `train features` (default: lab)"
+    )
     parser.add_argument(
         "--json",
         type=Path,

@@ -50,6 +50,9 @@ SET_LAYER = "relu5_2"
 DRAWS = 100
 """Of the bootstrap of distances between sets."""
 
+LEAST = {"fd": 64, "kd": 8, "swd": 8}
+"""Images of different number below which a distance of sets has no interval: halves of fewer say too little of their noise."""
+
 _REGION_LAYERS = (COLOUR_LAYER, TEXTURE_LAYER, *SEMANTIC_LAYERS)
 _AT_ONCE = 4
 """Images that the network sees at once: its early maps are the largest tensors around."""
@@ -195,11 +198,14 @@ def sum_up_images(statistics: ImageStatistics) -> dict[str, dict[str, float | st
     """{number: {"mean", "half_width"}} over all images, ready for JSON; of sets also "low" and "high", see `distance_interval`.
 
     Numbers made through features say which: {"features": "lab-v1"}. Images of one pair are drawn together. NaN are fd for fewer
-    than two images, and kd where no two pairs of different number are of one block (see `kernel_sums`).
+    than two images, kd where no two pairs of different number are of one block (see `kernel_sums`), and intervals for fewer
+    images than LEAST.
     """
     summary: dict[str, dict[str, float | str]] = dict(summarise([statistics.values], group=statistics.number))
-    distances = _distances(statistics)
-    summary |= {name: distance_interval(distance, root=name == "swd") for name, distance in distances.items()}
+    pairs = len(statistics.number.unique())
+    for name, distance in _distances(statistics).items():
+        known = distance if pairs >= LEAST[name] else distance[:1]
+        summary[name] = distance_interval(known, root=name == "swd")
     for name in summary.keys() & THROUGH_FEATURES:
         summary[name] |= {"features": statistics.features}
     return {name: summary[name] for name in IMAGE_NUMBERS if name in summary}

@@ -23,7 +23,7 @@ VGG19_SHA256_PREFIX = "dcbb9e9d"
 VGG19_VARIABLE = "EXEMPLAR_LAB_VGG19"
 """Environment variable that may name the weights file."""
 
-NETWORKS = ("lab", "fixed", "vgg19")
+NETWORKS = ("fixed", "lab", "vgg19")
 DEFAULT = "lab"
 """What metrics look through where nothing else is asked for; a recipe names its own."""
 

@@ -54,9 +54,8 @@ def load_lab(path: str | Path | None = None) -> LabFeatures:
     beside = path.with_suffix(".json")
     for file in (path, beside):
         if not file.is_file():
-            raise FileNotFoundError(
-                f"got no file {file}, expected the lab features and their JSON: `exemplar-lab train features`"
-            )
+            cure = "install the package again" if path.parent == SHIPPED else "`exemplar-lab train features` writes both"
+            raise FileNotFoundError(f"got no file {file}, expected the lab features and their JSON: {cure}")
     content = path.read_bytes()
     try:
         about = json.loads(beside.read_text())

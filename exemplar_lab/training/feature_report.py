@@ -14,11 +14,8 @@ import torch
 from torch import nn
 
 from exemplar_lab.metrics.tables import table
-from exemplar_lab.nn.features import VGG19_URL, VGG19_VARIABLE, features
+from exemplar_lab.nn.features import NETWORKS, VGG19_URL, VGG19_VARIABLE, features
 from exemplar_lab.training.feature_tasks import MEASURED, Look, Numbers, Setting, look_of
-
-NETWORKS = ("fixed", "lab", "vgg19")
-"""The names that `features` knows."""
 
 CHUNK = 8
 """Images looked at together."""

@@ -13,7 +13,12 @@ FIXED_FEATURE_WEIGHTS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_2": 1.0, "relu4_
 noise."""
 
 LAB_FEATURE_WEIGHTS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_2": 1.0, "relu4_2": 0.5, "relu5_2": 0.5}
-"""λ of the feature terms for the lab features."""
+"""λ of the feature terms for the lab features, as for the fixed ones, whose activations are about as large.
+
+Measured with CoCosNet on people (cpu, three seeds each, 128 validation pairs; change against fixed features, Student's 95 %):
+warp L1 −0.019 ± 0.004 × that of copying and sliced Wasserstein distance −27 ± 11 (74 → 46), neither of which sees features;
+PCK@0.1 +0.003 ± 0.015, SSIM +0.025 ± 0.033; through lab features FD −0.51 ± 0.44, colour +0.041 ± 0.021.
+The recipes still default to the fixed features, with which the shipped checkpoints and their ablations were trained."""
 
 LAMBDAS = {"fixed": FIXED_FEATURE_WEIGHTS, "lab": LAB_FEATURE_WEIGHTS, "vgg19": FEATURE_WEIGHTS}
 """λ by the name of the network."""
