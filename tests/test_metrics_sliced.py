@@ -220,3 +220,12 @@ def test_what_cannot_be_measured_is_refused(unchecked):
         join_patches([])
     with pytest.raises(ValueError, match="images of one size"):
         join_patches([few, patches(pictures(2, size=64), torch.arange(2))])
+
+
+def test_replicates_are_the_measured_distance_and_a_change(monkeypatch):
+    """Few directions give another distance than all of them, but much the same change when images are drawn again."""
+    one, other = (patches(torch.rand(4, 3, 32, 32), torch.arange(4), seed) for seed in range(2))
+    measured = sliced_wasserstein(one, other)
+    monkeypatch.setattr(sliced, "_replicates", lambda *_: torch.tensor([5.0, 6.0, 4.5], dtype=torch.float64))
+    drawn = sliced_wasserstein(one, other, draws=2)
+    torch.testing.assert_close(drawn, measured + 1000 * torch.tensor([[0.0], [1.0], [-0.5]], dtype=torch.float64))
