@@ -10,6 +10,7 @@ from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.metrics.image import (
     DRAWS,
     IMAGE_NUMBERS,
+    LEAST,
     OF_EXEMPLAR,
     OF_IMAGES,
     OF_REGIONS,
@@ -134,7 +135,8 @@ def image_tables(rows: Rows, network: str, width: int = 140) -> str:
         [
             f"images against their targets ({exemplar} against the exemplars), as they are; {where}",
             f"{through} through {network}; FD is not FID",
-            f"{sets} of all images at once, which few make too large; [low, high]: 95 % interval for endless sets",
+            f"{sets} of all images at once, which few make too large; [low, high]: 95 % interval for endless sets "
+            f"(fd: from {LEAST['fd']} pairs on)",
             "\n\n".join(table(rows, tuple(name for name in block if name in known), width) for block in blocks),
         ]
     )
