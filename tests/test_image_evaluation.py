@@ -342,3 +342,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert main(["evaluate", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_references_are_made_only_where_they_are_asked_for(source, monkeypatch):
+    made = []
+    monkeypatch.setattr("exemplar_lab.training.evaluation.reference_matches", lambda *given: made.append(given) or {})
+    answers = {"mine": lambda batch: copy_match(len(batch), GRID, GRID)}
+    assert [asked.references for asked in ask(answers, source, torch.arange(2), references=False)] == [{}]
+    assert not made
+    assert [list(asked.references) for asked in ask(answers, source, torch.arange(2))] == [[""]] and len(made) == 1

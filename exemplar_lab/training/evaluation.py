@@ -92,13 +92,7 @@ def ask(
     for chosen in progress(indices.split(batch_size)):
         batch = source.batch(chosen, device=device)
         given = {name: answer(batch) for name, answer in answers.items()}
-        half = grid or tuple(side // 2 for side in batch.target.shape[-2:])
-        matches = [last_match(one) for one in given.values()]
-        grids = list(dict.fromkeys((one.query_size, one.key_size) for one in matches)) or [(half, half)]
-        words = [" {} × {}".format(*query_size) for query_size, _ in grids] if len(grids) > 1 else [""]
-        seed = SEED + int(chosen[0])
-        found = {word: reference_matches(batch, *sizes, seed) for word, sizes in zip(words, grids, strict=True)}
-        yield Asked(chosen, batch, given, found if references else {})
+        yield Asked(chosen, batch, given, _references_of(given, batch, grid, SEED + int(chosen[0])) if references else {})
 
 
 def last_match(given: Translation | Correspondence) -> Correspondence:
@@ -118,6 +112,17 @@ def matching_scores(asked: Asked, transfer: Float[Tensor, "c c"] | None = None) 
         rows["oracle" + words] = _oracle_scores(batch, copy.query_size, copy.key_size, transfer)
         rows |= {name + words: _match_scores(match, batch, transfer) for name, match in matches.items()}
     return rows
+
+
+def _references_of(
+    given: dict[str, Translation | Correspondence], batch: Batch, grid: tuple[int, int] | None, seed: int
+) -> dict[str, dict[str, Correspondence]]:
+    """{words after the names of the rows: matches} on every pair of grids that was answered on."""
+    half = grid or tuple(side // 2 for side in batch.target.shape[-2:])
+    matches = [last_match(one) for one in given.values()]
+    grids = list(dict.fromkeys((one.query_size, one.key_size) for one in matches)) or [(half, half)]
+    words = [" {} × {}".format(*query_size) for query_size, _ in grids] if len(grids) > 1 else [""]
+    return {word: reference_matches(batch, *sizes, seed) for word, sizes in zip(words, grids, strict=True)}
 
 
 def joined(rows: dict[str, list[dict[str, Tensor]]]) -> PerImage:
