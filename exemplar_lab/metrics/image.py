@@ -203,7 +203,7 @@ def sum_up_images(statistics: ImageStatistics) -> dict[str, dict[str, float | st
     """
     summary: dict[str, dict[str, float | str]] = dict(summarise([statistics.values], group=statistics.number))
     pairs = len(statistics.number.unique())
-    for name, distance in _distances(statistics).items():
+    for name, distance in set_distances(statistics).items():
         known = distance if pairs >= LEAST[name] else distance[:1]
         summary[name] = distance_interval(known, root=name == "swd")
     for name in summary.keys() & THROUGH_FEATURES:
@@ -214,7 +214,8 @@ def sum_up_images(statistics: ImageStatistics) -> dict[str, dict[str, float | st
 _PIXELS = {"l1": l1, "psnr": psnr, "ssim": masked_ssim}
 
 
-def _distances(statistics: ImageStatistics) -> dict[str, Float[Tensor, " r"]]:
+def set_distances(statistics: ImageStatistics) -> dict[str, Float[Tensor, " r"]]:
+    """{number of OF_SETS: as measured, then its replicates}; NaN alone where there are too few images."""
     draws, number = len(statistics.made.weight) - 1, statistics.number
     unknown = torch.full((1,), math.nan)
     comparable = len(number.unique()) > len((number // BLOCK).unique())

@@ -12,11 +12,8 @@ from torch import Tensor, nn
 
 from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS, task_of
-from exemplar_lab.metrics.frechet import frechet_distance
-from exemplar_lab.metrics.image import ImageStatistics
-from exemplar_lab.metrics.kernel import kernel_distance
+from exemplar_lab.metrics.image import ImageStatistics, set_distances
 from exemplar_lab.metrics.resampling import basic_interval
-from exemplar_lab.metrics.sliced import sliced_wasserstein
 from exemplar_lab.metrics.tables import summarise
 from exemplar_lab.models import MODELS
 from exemplar_lab.papers import PAPERS
@@ -123,13 +120,7 @@ def with_warp(name: str, answer: Answer) -> dict[str, Answer]:
 
 def drawn_sets(statistics: ImageStatistics) -> DrawnSets:
     """Distances of sets take seconds, so they are found once for each row and not for each difference."""
-    draws = len(statistics.made.weight) - 1
-    distances = {
-        "fd": frechet_distance(statistics.target, statistics.made),
-        "kd": kernel_distance(statistics.kernel),
-        "swd": sliced_wasserstein(statistics.made_patches, statistics.target_patches, draws).mean(1),
-    }
-    return DrawnSets(statistics.features, statistics.number, statistics.values, distances)
+    return DrawnSets(statistics.features, statistics.number, statistics.values, set_distances(statistics))
 
 
 def difference(one: DrawnSets, other: DrawnSets) -> dict[str, dict[str, float]]:
