@@ -32,3 +32,19 @@ def dense_info_nce(
         score = score.masked_fill(near & ~torch.eye(points, dtype=torch.bool, device=score.device), -1e4)
     own = torch.arange(points, device=score.device).expand(len(score), -1)
     return (F.cross_entropy(score, own) + F.cross_entropy(score.transpose(1, 2), own)) / 2
+
+
+def contrastive_style(
+    anchor: Float[Tensor, "b d"], positive: Float[Tensor, "b d"], negatives: Float[Tensor, "m d"], temperature: float = 0.07
+) -> Float[Tensor, ""]:
+    """Eq. (7) of [MATEBIT]: −log(exp(zᵀz⁺/τ) / (exp(zᵀz⁺/τ) + Σ_j exp(zᵀz_j⁻/τ))), the mean over the batch.
+
+    anchor: z, style codes of the generated images. positive: z⁺, those of their exemplars. negatives: z_j⁻, those of early
+    generated images, which the paper keeps in a queue of m = 1024. temperature: τ.
+    As printed, without any normalisation: codes of any length would lower the loss by growing, with nothing learned, so give
+    unit vectors, as the model here does; then one negative at the positive's own place costs log 2, and m of them log(1 + m).
+    Without negatives 0.
+    Released code: z⁺ detached; the negatives are codes of earlier exemplars, and nothing makes the codes unit vectors.
+    """
+    score = torch.cat([(anchor * positive).sum(1, keepdim=True), anchor @ negatives.T], dim=1) / temperature
+    return (score.logsumexp(1) - score[:, 0]).mean()

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from exemplar_lab.ops.feature_distance import unit_distance
 from exemplar_lab.ops.modulation import gram_matrix
 
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
@@ -20,14 +21,12 @@ def perceptual_distance(
 ) -> Float[Tensor, " b"]:
     """How different the features are at the same position: 0 for equal images, at most 2 where none is negative.
 
-    of_image, of_target: layer name -> b c h w, of images of one size. The features of each position are brought to length one;
-    the squares of their differences are summed over channels and averaged over positions, then over layers. A position without
-    any activation stays zero: it is at 0 from another such one, and at 1 from any other.
+    of_image, of_target: layer name -> b c h w, of images of one size. The mean over layers of `unit_distance`.
     The form of LPIPS (Zhang, Isola, Efros, Shechtman, Wang 2018) without its learned weights, which belong to the channels of
     one network. It is therefore not the LPIPS that [MSCA] prints in Table 1, with "the linearly calibrated VGG model".
     """
     pairs = zip(maps_of(of_image, layers), maps_of(of_target, layers), strict=True)
-    return torch.stack([_unit_distance(one, other) for one, other in pairs]).mean(0)
+    return torch.stack([unit_distance(one, other) for one, other in pairs]).mean(0)
 
 
 def gram_style_distance(
@@ -52,21 +51,6 @@ def maps_of(features: Mapping[str, Tensor], layers: Iterable[str]) -> list[Float
             f"got features of {', '.join(features) or 'no layer'}, expected also {', '.join(missing)}: ask the network for them"
         )
     return [features[layer] for layer in layers]
-
-
-def _unit_distance(one: Float[Tensor, "b c h w"], other: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """One image after the other: the first layers of a batch are the largest tensors around, and this needs copies of them."""
-    if one.shape != other.shape:
-        raise ValueError(
-            f"got feature maps of {tuple(one.shape)} and {tuple(other.shape)}, expected equal ones: resize the images first"
-        )
-    return torch.stack([(_unit(a) - _unit(b)).square().sum(0).mean() for a, b in zip(one, other, strict=True)])
-
-
-def _unit(feature: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-    """Length one at each position, what is shorter than 1e-10 stays shorter."""
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    return feature * feature.square().sum(0).clamp_min(1e-20).rsqrt()  # on a CPU a fifth of the time of F.normalize
 
 
 def _gram_distance(image: Float[Tensor, "b c h w"], style: Float[Tensor, "b c hs ws"]) -> Float[Tensor, " b"]:
