@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from kornia.metrics import ssim
 from torch import Tensor
 
 from exemplar_lab.metrics.tables import summarise
+from exemplar_lab.ops.edges import sobel
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Of Rec. 601."""
@@ -29,10 +28,7 @@ def edge_correlation(image: Float[Tensor, "b 3 h w"], content: Float[Tensor, "b 
 
 def edge_strength(grey: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """The length of the gradient per pixel, by Sobel's filters; the border is repeated."""
-    across = grey.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-    gradient = F.conv2d(padded, torch.stack([across, across.T])[:, None])
-    return gradient.square().sum(1, keepdim=True).sqrt()
+    return sobel(grey).square().sum(2).sqrt()
 
 
 def luminance(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
