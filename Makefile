@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 NOTEBOOK_PROFILE ?= cpu
+NOTEBOOK ?= notebooks/*.ipynb
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -13,15 +14,16 @@ INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-c
 QUIETLY := awk -v tty="$$([ -t 2 ] && echo 1)" 'tty { printf "\r\033[K%.79s", $$0; fflush() } END { if (tty) printf "\r\033[K" }'
 
 SHELL := /bin/bash
-.PHONY: help demo test lab lint figures constraints clean
+.PHONY: help demo test lab lint notebooks figures constraints clean
 
 help:
-	@echo "make demo     install, train CoCosNet on made people, measure it, apply it to photographs"
-	@echo "make test     install and run all tests; make test ARGS='-k grid' runs some"
-	@echo "make lab      install and open the notebooks in JupyterLab"
-	@echo "make figures  execute all notebooks, into runs/notebooks (NOTEBOOK_PROFILE=gpu for the long ones)"
-	@echo "make lint     check style"
-	@echo "make clean    remove the virtual environment and build leftovers; runs/ stays"
+	@echo "make demo       install, train CoCosNet on made people, measure it, apply it to photographs"
+	@echo "make test       install and run all tests; make test ARGS='-k grid' runs some"
+	@echo "make lab        install and open the notebooks in JupyterLab"
+	@echo "make figures    execute all notebooks, into runs/notebooks (NOTEBOOK_PROFILE=gpu for the long ones)"
+	@echo "make notebooks  execute all at smoke, in place, pictures made small (or one: NOTEBOOK=notebooks/10_cocosnet.ipynb)"
+	@echo "make lint       check style"
+	@echo "make clean      remove the virtual environment and build leftovers; runs/ stays"
 	@echo "Another Python: make demo PYTHON=python3.12"
 
 demo: $(READY)
@@ -36,6 +38,9 @@ lab: $(READY)
 
 figures: $(READY)
 	@set -e; for notebook in notebooks/*.ipynb; do $(BIN)/exemplar-lab run "$$notebook" -p profile=$(NOTEBOOK_PROFILE) -p figures=../figures; done
+
+notebooks: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/exemplar-lab renew $(NOTEBOOK) $(ARGS)
 
 lint: $(READY_DEV)
 	@$(BIN)/ruff check .

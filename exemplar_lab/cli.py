@@ -12,7 +12,7 @@ from exemplar_lab import __version__
 from exemplar_lab.commands.benchmark import benchmark, benchmark_arguments
 from exemplar_lab.commands.evaluate import evaluate, evaluate_arguments
 from exemplar_lab.commands.features import features, features_arguments
-from exemplar_lab.commands.notebooks import run, run_arguments
+from exemplar_lab.commands.notebooks import renew, renew_arguments, run, run_arguments
 from exemplar_lab.commands.papers import equation, equation_arguments, papers
 from exemplar_lab.commands.sweep import sweep, sweep_arguments
 from exemplar_lab.commands.train import demo, train, train_arguments
@@ -61,6 +61,7 @@ COMMANDS: dict[str, Command] = {
     "world": Command(world, world_arguments),
     "benchmark": Command(benchmark, benchmark_arguments),
     "run": Command(run, run_arguments),
+    "renew": Command(renew, renew_arguments),
     "sweep": Command(sweep, sweep_arguments),
     "equation": Command(equation, equation_arguments),
     "papers": Command(papers, lambda parser: None),

@@ -1,13 +1,16 @@
 """The parameters of notebooks, refused before they do harm: papermill itself only logs a misspelt name and takes any type.
 
 `check_parameters` stands in the second cell of a notebook and `run_notebook` in front of papermill; both know the same rules.
-What goes in is checked here; what comes out, for others to read, is a `report`.
+What goes in is checked here; what comes out, for others to read, is a `report`, and for the eye the outputs that a committed
+notebook keeps.
 """
 
 import ast
+import base64
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -23,6 +26,10 @@ REPORT = "application/vnd.exemplar-lab.report+json"
 
 _KNOWN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "tuple": tuple, "None": None}
 
+LARGEST = 1_500_000
+"""Bytes that a committed notebook may have."""
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _OF_IPYTHON = {"In", "Out"}
 _CHECKED = "_exemplar_lab_parameters_checked"
 
@@ -138,6 +145,37 @@ def run_notebook(
     return out
 
 
+def keep_outputs(path: Path | str, executed: Path | str, shrink: Callable[[bytes], bytes], largest: int = LARGEST) -> int:
+    """Put the outputs of `executed` into the notebook at `path`, of which it is a run; gives the bytes that it then has.
+
+    Nothing else of it changes. Outputs lose what differs from run to run and shows nothing in a file: the ids of widgets, and
+    where a stream of text happened to be cut. shrink: rewrites the PNG of a picture. The file appears whole or stays as it was.
+    Raises ValueError when the two have different cells, and above `largest` bytes.
+    """
+    import nbformat
+
+    path = Path(path)
+    notebook, made = read_notebook(path), read_notebook(executed)
+    if [cell.source for cell in notebook.cells] != [cell.source for cell in made.cells]:
+        raise ValueError(f"got {executed}, expected a run of {path} as it is now: execute it again")
+    for cell, ran in zip(notebook.cells, made.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = ran.execution_count, list(_lasting(ran.outputs, shrink))
+    part = path.with_name(f".{path.name}.part")
+    try:
+        nbformat.write(notebook, part)
+        size = part.stat().st_size
+        if size > largest:
+            raise ValueError(
+                f"got {path} of {size / 1e6:.2f} MB with its outputs, expected at most {largest / 1e6:g}: draw fewer or "
+                f"smaller pictures ({executed} has them all)"
+            )
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return size
+
+
 def declared_parameters(path: Path | str) -> dict[str, Declared]:
     """The parameters of a notebook: what its cell tagged `parameters` sets, and its call of `check_parameters` allows."""
     cells = read_notebook(path).cells
@@ -169,6 +207,22 @@ def read_notebook(path: Path | str):
         return nbformat.read(path, as_version=4)
     except Exception as error:  # what nbformat raises for a damaged file is neither documented nor of one type
         raise ValueError(f"got {path}, expected a readable notebook ({type(error).__name__}: {error})") from None
+
+
+def _lasting(outputs: Sequence[dict], shrink: Callable[[bytes], bytes]) -> Iterator[dict]:
+    """Outputs as a file keeps them; see `keep_outputs`."""
+    stream = None
+    for output in outputs:
+        data = output.get("data", {})
+        if data.pop(_WIDGET, None) and not data:
+            continue
+        if stream and output["output_type"] == "stream" and output["name"] == stream["name"]:
+            stream["text"] += output["text"]
+            continue
+        stream = output if output["output_type"] == "stream" else None
+        if "image/png" in data:
+            data["image/png"] = base64.b64encode(shrink(base64.b64decode(data["image/png"]))).decode() + "\n"
+        yield output
 
 
 def _declared(cell: ast.Module) -> Iterator[tuple[str, Declared]]:

@@ -1,6 +1,7 @@
 """Figures: drawn without pyplot, cut nowhere, saying what the match says; pixels are looked at by people, not by tests."""
 
 import json
+from io import BytesIO
 
 import matplotlib
 import numpy as np
@@ -141,13 +142,20 @@ def test_no_folder_no_file(tmp_path, monkeypatch):
 
 def test_a_figure_gets_few_colours_only_where_nobody_will_see_it(tmp_path):
     """A drawing of three colours keeps every pixel; noise of all colours stays a file of full colour."""
-    drawing = np.zeros((40, 60, 3), dtype=np.uint8)
-    drawing[:20, :30], drawing[20:, 30:] = (213, 94, 0), (0, 114, 178)
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    random = np.random.default_rng(0)
+    drawing = np.array([(213, 94, 0), (0, 114, 178), (255, 255, 255)], dtype=np.uint8)[random.integers(0, 3, (200, 300))]
+    noise = random.integers(0, 256, (200, 200, 3), dtype=np.uint8)
     for name, pixels, mode in (("drawing", drawing, "P"), ("noise", noise, "RGB")):
         path = tmp_path / f"{name}.png"
         Image.fromarray(pixels).save(path)
-        style.in_few_colours(path)
-        with Image.open(path) as file:
+        small = style.in_few_colours(path.read_bytes())
+        assert len(small) <= path.stat().st_size
+        with Image.open(BytesIO(small)) as file:
             assert file.mode == mode
             np.testing.assert_array_equal(np.asarray(file.convert("RGB")), pixels)
+
+
+def test_few_colours_leave_a_transparent_picture_alone():
+    file = BytesIO()
+    Image.new("RGBA", (200, 300), (213, 94, 0, 100)).save(file, "PNG", compress_level=0)
+    assert style.in_few_colours(file.getvalue()) == file.getvalue()

@@ -1,4 +1,4 @@
-"""The command that executes a notebook with parameters."""
+"""Commands that execute a notebook: with parameters, or for the outputs that are committed with it."""
 
 import argparse
 import ast
@@ -28,6 +28,29 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         help="a parameter, as often as needed; relative paths are read from the folder of the notebook",
     )
     parser.add_argument("-o", "--out", type=Path, help="where the executed notebook goes (default: runs/notebooks/NAME.ipynb)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def renew(given: argparse.Namespace) -> None:
+    """Execute notebooks as they stand and put the new outputs into them, pictures made small: how committed ones are made.
+
+    exemplar-lab renew notebooks/10_cocosnet.ipynb
+
+    Only outputs change, and nothing in them that is different each time, such as the ids of widgets. A notebook whose cell
+    fails, or that would be larger than 1.5 MB, stays as it was; the executed one lies in runs/notebooks.
+    """
+    from exemplar_lab.notebook import keep_outputs, run_notebook
+    from exemplar_lab.viz.style import in_few_colours
+
+    for notebook in given.notebook:
+        executed = run_notebook(notebook, Path("runs/notebooks") / notebook.name, progress=not given.quiet)
+        before, full = (path.stat().st_size / 1e6 for path in (notebook, executed))
+        after = keep_outputs(notebook, executed, in_few_colours) / 1e6
+        print(f"{notebook}  {after:.2f} MB, executed {full:.2f}, before {before:.2f}", flush=True)
+
+
+def renew_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("notebook", type=Path, nargs="+")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 

@@ -1,5 +1,6 @@
 """One look for all figures: type, colours that the colour-blind can tell apart, axes for pictures, and the file on disk."""
 
+import io
 import json
 import os
 import platform
@@ -153,13 +154,16 @@ def ring(axis: Axes, x: float, y: float) -> None:
     axis.plot(x, y, "o", ms=13, mfc="none", mec="white", mew=1.2, zorder=7, clip_on=False)
 
 
-def in_few_colours(path: Path, decibels: float = 36.0) -> None:
-    """Rewrite a picture with a palette of 256 colours, a third of the size, where that leaves it as it looks.
+def in_few_colours(png: bytes, decibels: float = 36.0) -> bytes:
+    """A picture with a palette of 256 colours, a third of the size, where that leaves it as it looks.
 
-    decibels: the least peak signal-to-noise ratio; what falls below it, such as smooth shades of many hues, stays as it is.
+    png: as a file holds it, which is what comes back, too. decibels: the least peak signal-to-noise ratio; what falls below it,
+    such as smooth shades of many hues, stays as it is, and so does what is transparent or would not become smaller.
     Of two palettes the better one: the median cut drops colours that fill little, as of dots in a plot, the other keeps them.
     """
-    with Image.open(path) as file:
+    with Image.open(io.BytesIO(png)) as file:
+        if file.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            return png
         picture = file.convert("RGB")
     exact = np.asarray(picture, dtype=np.float32)
     found = []
@@ -167,8 +171,10 @@ def in_few_colours(path: Path, decibels: float = 36.0) -> None:
         small = picture.quantize(256, palette, dither=Image.Dither.FLOYDSTEINBERG)
         found.append((np.square(exact - np.asarray(small.convert("RGB"), dtype=np.float32)).mean(), small))
     error, small = min(found, key=lambda one: one[0])
-    if error <= 255**2 * 10 ** (-decibels / 10):
-        small.save(path, format="png", optimize=True)
+    written = io.BytesIO()
+    small.save(written, format="png", optimize=True)
+    close = error <= 255**2 * 10 ** (-decibels / 10)
+    return min(png, written.getvalue(), key=len) if close else png
 
 
 def save_figure(figure: Figure, folder: str | Path, name: str, **parameters: object) -> Path | None:
@@ -184,7 +190,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str, **parameters: obj
     part = path.with_suffix(".png.part")
     for dpi in (170, 140, 110, 90, 70, 50):
         figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
-        in_few_colours(part)
+        part.write_bytes(in_few_colours(part.read_bytes()))
         if part.stat().st_size <= _LARGEST_FILE:
             break
     versions = {"exemplar_lab": exemplar_lab.__version__, "python": platform.python_version(), "torch": torch.__version__}
