@@ -28,7 +28,7 @@ def _train_features(given: argparse.Namespace) -> None:
     from exemplar_lab.training.feature_recipe import feature_recipe
     from exemplar_lab.training.feature_state import ship_features
 
-    for option, without in (("data", "people"), ("variant", "full"), ("features", "fixed")):
+    for option, without in (("data", "people"), ("variant", "full"), ("features", None)):
         if (value := getattr(given, option)) != without:
             raise ValueError(f"got --{option} {value} for the features, which have one recipe: leave it out")
     recipe = feature_recipe(given.profile, given.seed)
@@ -63,7 +63,9 @@ def _train(recipe, run: Path, device: str) -> Path:
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="cocosnet, dynast, or features: the network that losses and metrics look through")
+    parser.add_argument(
+        "model", help="cocosnet, dynast, matebit, or features: the network that losses and metrics look through"
+    )
     parser.add_argument(
         "--data",
         default="people",
@@ -72,12 +74,13 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--features", default="fixed", help="what perceptual losses look through: fixed, lab or vgg19 (default: fixed)"
+        "--features", help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit, else fixed)"
     )
     parser.add_argument(
         "--variant",
         default="full",
-        help="an ablation: without-domain, … (cocosnet); without-pruning, without-inner-scale, one-scale, once, … (dynast)",
+        help="an ablation: without-domain, … (cocosnet); without-pruning, without-inner-scale, one-scale, once, … (dynast); "
+        "without-relu, feed-forward, one-block, … (matebit)",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME_OF_THE_RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def hinge_discriminator(real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
-    """Eq. (13) of [CoCosNet], first line: −E[h(D(y_B))] − E[h(−D(x̂_B))] with h(t) = min(0, −1 + t).
+    """Eq. (13) of [CoCosNet] and Eq. (13) of [MATEBIT], first line: −E[h(D(y_B))] − E[h(−D(x̂_B))] with h(t) = min(0, −1 + t).
 
     One tensor of logits, of any shape, per scale of the discriminator; E is the mean over a scale, then over the scales.
     Released code: the real samples are targets x_B, not exemplars y_B.

@@ -4,7 +4,7 @@ All pairs of positions are compared, N × N of them, but never held at once: a f
 second time for the gradient.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -39,11 +39,28 @@ def contextual_layers(
     longest: layers with more cells than this along a side are averaged down to it, because the work grows with the fourth
     power of the side; None compares every cell. Released code: 32 at 256² (relu3_2 pooled by 2, relu2_2 by 4).
     """
-    per_layer = []
-    for layer, weight in weights.items():
-        generated, exemplar = (_shrunk(features[layer], longest) for features in (features_generated, features_exemplar))
-        per_layer.append(weight * contextual(generated, exemplar, bandwidth=bandwidth, centring=centring))
-    return batch_mean(sum(per_layer))
+    per_layer = _per_layer(features_generated, features_exemplar, weights, longest, bandwidth, centring)
+    return batch_mean(sum(weights[layer] * loss for layer, loss in per_layer.items()))
+
+
+def contextual_sum(
+    features_generated: Mapping[str, Tensor],
+    features_exemplar: Mapping[str, Tensor],
+    weights: Mapping[str, float | int],
+    *,
+    longest: int | None = None,
+    bandwidth: float = 0.1,
+    centring: Centring = "channel",
+) -> Float[Tensor, ""]:
+    """Eq. (11) of [MATEBIT]: −log(Σ_l w_l CX(φ_l(x̂_B), φ_l(y_B))), the logarithm of the sum, not the sum of logarithms.
+
+    As `contextual_layers`, but that a layer which fits well makes up for one that does not. weights: w_l, none printed; they
+    are divided by their sum here, so that the loss is 0 where every layer fits. Mean over samples.
+    Released code: the sum of logarithms of [CoCosNet], weights 2, 4, 8 for relu3_2, relu4_2, relu5_2.
+    """
+    per_layer = _per_layer(features_generated, features_exemplar, weights, longest, bandwidth, centring)
+    share = {layer: weight / sum(weights.values()) for layer, weight in weights.items()}
+    return batch_mean(-sum(share[layer] * torch.exp(-loss) for layer, loss in per_layer.items()).log())
 
 
 def contextual(
@@ -152,6 +169,19 @@ def _centred(generated: Tensor, exemplar: Tensor, centring: Centring) -> tuple[T
         return generated - generated.mean(1, keepdim=True), exemplar - exemplar.mean(1, keepdim=True)
     mean = exemplar.mean((2, 3) if centring == "space" else 1, keepdim=True)
     return generated - mean, exemplar - mean
+
+
+def _per_layer(
+    of_generated: Mapping[str, Tensor],
+    of_exemplar: Mapping[str, Tensor],
+    layers: Iterable[str],
+    longest: int | None,
+    bandwidth: float,
+    centring: Centring,
+) -> dict[str, Float[Tensor, " b"]]:
+    """−log CX of each layer."""
+    maps = {layer: [_shrunk(features[layer], longest) for features in (of_generated, of_exemplar)] for layer in layers}
+    return {layer: contextual(*pair, bandwidth=bandwidth, centring=centring) for layer, pair in maps.items()}
 
 
 def _shrunk(features: Float[Tensor, "b c h w"], longest: int | None) -> Float[Tensor, "b c hs ws"]:

@@ -15,7 +15,9 @@ from exemplar_lab.losses.reduction import batch_mean
 
 
 def domain_alignment(x_s: Float[Tensor, "b c h w"], y_s: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Eq. (9) of [CoCosNet]: ‖F_A→S(x_A) − F_B→S(x_B)‖₁: structure and photograph of one scene meet in the shared domain S.
+    """Eq. (9) of [CoCosNet] and Eq. (8) of [MATEBIT]: ‖F_A→S(x_A) − F_B→S(x_B)‖₁.
+
+    Structure and photograph of one scene meet in the shared domain S.
 
     x_s, y_s: the adapted features of `Batch.condition` and `Batch.target` (not of the exemplar). Both are scaled to unit
     length over channels here, so the loss cannot fall by shrinking them; features that come so scaled are not changed. Mean
@@ -40,9 +42,11 @@ def warp_matching(
     target: Float[Tensor, "b c h w"],
     paired: Float[Tensor, " b"] | Bool[Tensor, " b"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean L1 distance between the warped exemplar r_y→x and the target, on the samples where the target is the right answer.
+    """Eq. (9) of [MATEBIT]: ‖Ã y_B↓ − x_B↓‖₁, the warped exemplar against the target, where the target is the right answer.
 
-    Not in [CoCosNet]. Released code: used for DeepFashion, weight 100.
+    Printed is Ãᵀ y_B; but Ã has a row for each position of the target, as Eq. (3) multiplies it. ‖·‖₁ is the mean of all
+    elements. Not in [CoCosNet], whose released code uses it for DeepFashion, weight 100.
+    Released code: over all blocks, weight 1000.
     """
     difference = (warp - _at_size_of(warp, target)).abs().flatten(1).mean(1)
     return batch_mean(difference, paired)

@@ -35,7 +35,9 @@ def feature_matching(
 def perceptual(
     features_generated: Mapping[str, Tensor], features_target: Mapping[str, Tensor], layer: str = "relu4_2"
 ) -> Float[Tensor, ""]:
-    """Eq. (10) of [CoCosNet]: ‖φ_l(x̂_B) − φ_l(x_B)‖₁ at one deep layer, which holds semantics more than look.
+    """Eq. (10) of [CoCosNet] and Eq. (10) of [MATEBIT]: ‖φ_l(x̂_B) − φ_l(x_B)‖₁ at one deep layer.
+
+    Such a layer holds semantics more than look.
 
     All samples count: whatever the exemplar, the image must mean what its structure says. ‖·‖₁ is the mean of all elements.
     Released code: mean squared difference, weight 0.001, with features of images that span about ±128.

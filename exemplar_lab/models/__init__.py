@@ -2,9 +2,10 @@
 
 from exemplar_lab.models.cocosnet import CoCosNet, CoCosNetConfig
 from exemplar_lab.models.dynast import DynaST, DynaSTConfig
+from exemplar_lab.models.matebit import MATEBIT, MATEBITConfig
 
-ModelConfig = CoCosNetConfig | DynaSTConfig
-MODELS = {"cocosnet": (CoCosNet, CoCosNetConfig), "dynast": (DynaST, DynaSTConfig)}
+ModelConfig = CoCosNetConfig | DynaSTConfig | MATEBITConfig
+MODELS = {"cocosnet": (CoCosNet, CoCosNetConfig), "dynast": (DynaST, DynaSTConfig), "matebit": (MATEBIT, MATEBITConfig)}
 
 
 def name_of(config: ModelConfig) -> str:

@@ -40,7 +40,9 @@ def normalise(
 
 
 def cosine_score(query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"]) -> Float[Tensor, "b q k"]:
-    """Eq. (3) of [CoCosNet]: M(u, v), the cosine between the centred feature of u in the input and of v in the exemplar.
+    """Eq. (3) of [CoCosNet] and Eq. (1) of [MATEBIT]: M(u, v), the cosine between centred features.
+
+    u is a position of the input, v one of the exemplar.
 
     query, key: x̂_S(u)/‖x̂_S(u)‖ and ŷ_S(v)/‖ŷ_S(v)‖, as `normalise` returns them. The score lies in [−1, 1].
     """
@@ -75,10 +77,17 @@ def correlation_warp(
 
 
 def attend(
-    query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"], value: Float[Tensor, "b k c"], scale: float
+    query: Float[Tensor, "b q d"],
+    key: Float[Tensor, "b k d"],
+    value: Float[Tensor, "b k c"],
+    scale: float,
+    positive: bool = False,
 ) -> Float[Tensor, "b q c"]:
-    """softmax(scale · query keyᵀ) · value, a few rows at a time, forward and backward; memory is linear in q and k."""
-    return _Attend.apply(query, key, value, scale)
+    """softmax(scale · query keyᵀ) · value, a few rows at a time, forward and backward; memory is linear in q and k.
+
+    positive: only links with a score above 0 count; a row that has none is zero.
+    """
+    return _Attend.apply(query, key, value, scale, positive)
 
 
 def _row_chunks(query: Tensor, key: Tensor) -> list[slice]:
@@ -93,18 +102,20 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, scale: float, positive: bool) -> Tensor:
         answer = value.new_empty(*query.shape[:2], value.shape[2])
         normaliser = query.new_empty(query.shape[:2])
         for rows in _row_chunks(query, key):
             score = torch.baddbmm(query.new_zeros(()), query[:, rows], key.transpose(1, 2), beta=0, alpha=scale / log(2))
+            cut = score <= 0 if positive else None
             peak = score.amax(-1, keepdim=True)
             weight = score.sub_(peak).exp2_()
+            weight = weight if cut is None else weight.masked_fill_(cut, 0)
             total = weight.sum(-1, keepdim=True)
-            answer[:, rows] = (weight @ value) / total
+            answer[:, rows] = (weight @ value) / total.clamp_min(torch.finfo(total.dtype).tiny)
             normaliser[:, rows] = (peak + total.log2()).squeeze(-1)
         ctx.save_for_backward(query, key, value, answer, normaliser)
-        ctx.scale = scale
+        ctx.scale, ctx.positive = scale, positive
         return answer
 
     @staticmethod
@@ -118,7 +129,9 @@ class _Attend(torch.autograd.Function):
             score = torch.baddbmm(
                 normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale / log(2)
             )
+            cut = score <= -normaliser[:, rows, None] if ctx.positive else None  # from all of them the normaliser is taken
             weight = score.exp2_()
+            weight = weight if cut is None else weight.masked_fill_(cut, 0)
             if ctx.needs_input_grad[2]:
                 grad_value.baddbmm_(weight.transpose(1, 2), grad[:, rows])
             if needs_match:
@@ -126,4 +139,4 @@ class _Attend(torch.autograd.Function):
                 grad_score.mul_(weight).mul_(ctx.scale)
                 grad_query[:, rows] = grad_score @ key
                 grad_key.baddbmm_(grad_score.transpose(1, 2), query[:, rows])
-        return grad_query, grad_key, grad_value, None
+        return grad_query, grad_key, grad_value, None, None

@@ -5,7 +5,7 @@ Eq. (1), the score A, is `correlation.cosine_score`; Eq. (4), the modulated quer
 Two of the printed equations cannot do what their text asks for. After Eq. (2) a cut link has the score 0, so that the softmax
 of Eq. (3) still gives it the weight exp(0): little beside a strong match at α = 100, but a row whose scores are all negative
 becomes the plain mean of the exemplar. And Σ_j A_mask of Eq. (5) is a sum of cosines over all positions: about 26 to 52 for
-random features on a grid of 32 × 32, so that the "unreliable share" 1 − Σ_j A_mask is far below zero. `Form` names what is done:
+random features on a grid of 32 × 32, so that the "unreliable share" 1 − Σ_j A_mask is far below zero. `Form` says what is done:
 
 "cosine": cut links have no weight, the others sum to one; reliable is the cosine that a row finds on average, Σ_j Ã A_mask,
     a number in [0, 1]. The default of the package.
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from exemplar_lab.ops.correlation import attend
 from exemplar_lab.ops.modulation import positional_norm
 
 Form = Literal["cosine", "mass", "printed"]
@@ -33,8 +34,8 @@ def cut_negative(score: Float[Tensor, "b q k"]) -> Float[Tensor, "b q k"]:
 def masked_weight(score: Float[Tensor, "b q k"], alpha: float = 100.0, form: Form = "cosine") -> Float[Tensor, "b q k"]:
     """Eq. (3) of [MATEBIT]: Ã_mask = softmax(α A_mask), the weights with which the values of the exemplar are gathered.
 
-    score: A, before the cut. alpha: α. Rows sum to one, but in the form "mass"; a row of which every link is cut is zero, but in
-    the form "printed", where it is uniform.
+    score: A, before the cut. alpha: α. Rows sum to one, unless in the form "mass"; a row of which every link is cut is zero,
+    unless "printed", where it is uniform.
     """
     if form == "printed":
         return torch.softmax(alpha * cut_negative(score), dim=-1)
@@ -54,6 +55,24 @@ def reliable_share(
     if form == "printed":
         return cut_negative(score).sum(-1)
     return weight.sum(-1) if form == "mass" else (weight * score).sum(-1)
+
+
+def masked_attend(
+    query: Float[Tensor, "b q d"],
+    key: Float[Tensor, "b k d"],
+    value: Float[Tensor, "b k c"],
+    alpha: float = 100.0,
+    masked: bool = True,
+) -> tuple[Float[Tensor, "b q c"], Float[Tensor, "b q"]]:
+    """Ã V and the reliable share in the form "cosine", exact, without ever holding the q × k weights; for training.
+
+    query, key: unit vectors from `correlation.normalise`. masked: False leaves the cut out.
+    The expected cosine of a row needs no pass of its own: Σ_j Ã(u, j) q(u)·k(j) = q(u) · Σ_j Ã(u, j) k(j).
+    """
+    gathered, keys = attend(query, key, torch.cat([value, key], dim=2), alpha, masked).split(
+        [value.shape[2], key.shape[2]], dim=2
+    )
+    return gathered, (query * keys).sum(-1)
 
 
 def unmatched_query(reliable: Float[Tensor, "b h w"], modulated: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

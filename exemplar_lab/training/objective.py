@@ -1,6 +1,6 @@
 """The only place where batch, output and losses meet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from exemplar_lab.losses.adversarial import hinge_discriminator, hinge_generator, log_discriminator, log_generator
-from exemplar_lab.losses.contextual import CONTEXTUAL_WEIGHTS, contextual_layers
+from exemplar_lab.losses.contextual import CONTEXTUAL_WEIGHTS, contextual_layers, contextual_sum
+from exemplar_lab.losses.contrast import contrastive_style
 from exemplar_lab.losses.correspondence import cascade_matching, cycle, domain_alignment, mask_alignment, warp_matching
 from exemplar_lab.losses.perceptual import feature_matching, perceptual
 from exemplar_lab.losses.reconstruction import reconstruction
+from exemplar_lab.losses.structure import structural
 from exemplar_lab.losses.style import CONTENT_LAYER, STYLE_LAYERS, style_transfer
 from exemplar_lab.models import ModelConfig
-from exemplar_lab.models.cocosnet import CoCosNet, CoCosNetConfig
+from exemplar_lab.models.cocosnet import CoCosNet
 from exemplar_lab.models.dynast import DynaSTConfig
+from exemplar_lab.models.matebit import MATEBIT
 from exemplar_lab.ops.correlation import correlation_warp
 from exemplar_lab.translation import Batch, Translation
+
+STYLE_TERMS = ("style", "style_exemplars", "style_cast")
+"""Eq. (7) of [MATEBIT], and what may stand in its place; they differ in what is held against an image: `matebit_terms`."""
+
+EDGE_LAYERS = ("relu1_2", "relu2_2", "relu3_2")
+"""Where Eq. (12) of [MATEBIT] looks at edge maps: deeper layers of a small network say little about lines."""
 
 LONGEST_CONTEXT = 16
 """Feature maps are averaged down to this many cells a side before the contextual loss; the work grows with its fourth power."""
@@ -42,22 +51,7 @@ def cocosnet_terms(
     features: φ, on images in [0, 1]; feature_weights: λ of Eq. (8) by layer.
     target_mask: what the target's adaptor sees beside the target, as the exemplar's did.
     """
-    terms = {}
-    image_layers = (tuple(feature_weights) if weights.get("feat") else ()) + (("relu4_2",) if weights.get("perc") else ())
-    look_layers = tuple(CONTEXTUAL_WEIGHTS) if weights.get("context") else ()
-    if image_layers or look_layers:
-        made = features(translation.image, set(image_layers + look_layers))
-    if image_layers:
-        with torch.no_grad():
-            of_target = features(batch.target, image_layers)
-        if weights.get("feat"):
-            terms["feat"] = feature_matching(made, of_target, feature_weights, batch.paired)
-        if weights.get("perc"):
-            terms["perc"] = perceptual(made, of_target)
-    if look_layers:
-        with torch.no_grad():
-            of_exemplar = features(batch.exemplar, look_layers)
-        terms["context"] = contextual_layers(made, of_exemplar, CONTEXTUAL_WEIGHTS, longest=LONGEST_CONTEXT)
+    terms = _seen_terms(features, batch, translation.image, weights, feature_weights, contextual_layers)
     if weights.get("adv"):
         terms["adv"] = hinge_generator(discriminator(translation.image))
     if weights.get("domain"):
@@ -105,24 +99,103 @@ def dynast_terms(
     return {name: term for name, term in terms.items() if weights.get(name)}
 
 
+def matebit_terms(
+    model: MATEBIT,
+    discriminator: nn.Module,
+    features: nn.Module,
+    edges: nn.Module,
+    batch: Batch,
+    translation: Translation,
+    weights: Mapping[str, float],
+    feature_weights: Mapping[str, float],
+    made_style: Float[Tensor, "b z"] | None = None,
+) -> dict[str, Tensor]:
+    """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
+
+    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13); and feat,
+    Eq. (8) of [CoCosNet], which the paper does not have. In the place of style, with the queue filled accordingly:
+    "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does so too and asks, as
+    CAST does, that a mirrored exemplar has the style of the exemplar.
+
+    made_style: z of the generated images. edges: H of Eq. (12). The rest as in `cocosnet_terms`.
+    """
+    terms = _seen_terms(features, batch, translation.image, weights, feature_weights, contextual_sum)
+    if any(weights.get(name) for name in STYLE_TERMS):
+        terms |= _style_terms(model, batch, translation.features["style"], made_style, weights)
+    if weights.get("align"):
+        aligned = model.align(batch.target, batch.condition)
+        terms["align"] = domain_alignment(translation.features["structure"], aligned)
+    if weights.get("corr") and translation.warps:
+        per_block = [warp_matching(warp, batch.target, batch.paired) for warp in translation.warps]
+        terms["corr"] = torch.stack(per_block).mean()
+    if weights.get("str"):
+        drawn = features(edges(translation.image).expand(-1, 3, -1, -1), EDGE_LAYERS)
+        with torch.no_grad():
+            of_target = features(edges(batch.target).expand(-1, 3, -1, -1), EDGE_LAYERS)
+        terms["str"] = structural(drawn, of_target)
+    if weights.get("adv"):
+        terms["adv"] = hinge_generator(discriminator(translation.image))
+    return terms
+
+
+def _seen_terms(
+    features: nn.Module,
+    batch: Batch,
+    image: Float[Tensor, "b 3 h w"],
+    weights: Mapping[str, float],
+    feature_weights: Mapping[str, float],
+    contextual: Callable[..., Tensor],
+) -> dict[str, Tensor]:
+    """feat, perc and context: what a network sees of the image, of the target and of the exemplar, each asked once."""
+    terms = {}
+    image_layers = (tuple(feature_weights) if weights.get("feat") else ()) + (("relu4_2",) if weights.get("perc") else ())
+    look_layers = tuple(CONTEXTUAL_WEIGHTS) if weights.get("context") else ()
+    if image_layers or look_layers:
+        made = features(image, set(image_layers + look_layers))
+    if image_layers:
+        with torch.no_grad():
+            of_target = features(batch.target, image_layers)
+        if weights.get("feat"):
+            terms["feat"] = feature_matching(made, of_target, feature_weights, batch.paired)
+        if weights.get("perc"):
+            terms["perc"] = perceptual(made, of_target)
+    if look_layers:
+        with torch.no_grad():
+            of_exemplar = features(batch.exemplar, look_layers)
+        terms["context"] = contextual(made, of_exemplar, CONTEXTUAL_WEIGHTS, longest=LONGEST_CONTEXT)
+    return terms
+
+
+def _style_terms(
+    model: MATEBIT, batch: Batch, style: Tensor, made_style: Tensor, weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    name = next(name for name in STYLE_TERMS if weights.get(name))
+    negatives = model.queue.negatives()
+    loss = contrastive_style(made_style, style, negatives)
+    if name == "style_cast":
+        mirrored = model.style_code(batch.exemplar.flip(-1), batch.exemplar_condition.flip(-1))
+        loss = (loss + contrastive_style(mirrored, style, negatives)) / 2
+    return {name: loss}
+
+
 def shown_to_discriminator(
     kind: type[ModelConfig], condition: Float[Tensor, "b cc h w"], image: Float[Tensor, "b 3 h w"]
 ) -> Float[Tensor, "b _ h w"]:
-    """CoCosNet Eq. (13) judges the image alone, DynaST Eq. (10) together with the structure."""
-    return image if kind is CoCosNetConfig else torch.cat([condition, image], dim=1)
+    """Eq. (13) of CoCosNet and of MATEBIT judge the image alone, DynaST Eq. (10) together with the structure."""
+    return torch.cat([condition, image], dim=1) if kind is DynaSTConfig else image
 
 
 def discriminator_channels(config: ModelConfig) -> int:
-    return 3 if isinstance(config, CoCosNetConfig) else 3 + config.condition_channels
+    return 3 + config.condition_channels * isinstance(config, DynaSTConfig)
 
 
 def discriminator_loss(config: ModelConfig, discriminator: nn.Module, batch: Batch, image: Float[Tensor, "b 3 h w"]) -> Tensor:
-    """Real against made, in one pass. Real is the exemplar (CoCosNet Eq. 13) or the target (DynaST Eq. 10)."""
+    """Real against made, in one pass. Real is the exemplar (Eq. 13 of CoCosNet and MATEBIT) or the target (DynaST Eq. 10)."""
     kind = type(config)
-    real = batch.exemplar if kind is CoCosNetConfig else batch.target
+    real = batch.target if kind is DynaSTConfig else batch.exemplar
     both = [shown_to_discriminator(kind, batch.condition, one) for one in (real, image)]
     logits = [logit.chunk(2) for logit in discriminator(torch.cat(both))]
-    loss = hinge_discriminator if kind is CoCosNetConfig else log_discriminator
+    loss = log_discriminator if kind is DynaSTConfig else hinge_discriminator
     return loss([real for real, _ in logits], [made for _, made in logits])
 
 

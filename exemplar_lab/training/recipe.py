@@ -26,6 +26,7 @@ class Recipe:
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
     longest_gradient: a gradient of the generator with a larger norm is scaled down to it; None lets all pass.
+    edges: H of Eq. (12) of [MATEBIT], a name that `nn.edges.edge_network` knows.
     warm_up_steps: for models with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
         With the weight "mask" it wants label maps, one-hot, as conditions, which no source gives yet.
     """
@@ -48,6 +49,7 @@ class Recipe:
     discriminator_layers: int = 4
     discriminator_scales: int = 2
     longest_gradient: float | None = None
+    edges: str = "soft"
     warm_up_steps: int | None = None
     save_every: int = 100
     seed: int = 0

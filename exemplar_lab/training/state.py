@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from math import isfinite
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from exemplar_lab.losses.total import total_loss
 from exemplar_lab.models import MODELS, name_of
 from exemplar_lab.models.cocosnet import CoCosNetConfig
+from exemplar_lab.models.matebit import MATEBITConfig
 from exemplar_lab.nn.discriminator import PatchDiscriminator
+from exemplar_lab.nn.edges import edge_network
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.checkpoint import (
     flatten_optimiser,
@@ -24,7 +27,14 @@ from exemplar_lab.training.checkpoint import (
     write_checkpoint,
 )
 from exemplar_lab.training.feature_recipe import FeatureRecipe
-from exemplar_lab.training.objective import cocosnet_terms, discriminator_channels, discriminator_loss, dynast_terms
+from exemplar_lab.training.objective import (
+    STYLE_TERMS,
+    cocosnet_terms,
+    discriminator_channels,
+    discriminator_loss,
+    dynast_terms,
+    matebit_terms,
+)
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.samples import local_batch
 from exemplar_lab.translation import Batch, Translation
@@ -52,6 +62,7 @@ class TrainingState:
             self.discriminator = fabric.to_device(PatchDiscriminator(discriminator_channels(recipe.model), *sizes))
         self.noise = torch.Generator().manual_seed(recipe.seed)
         self.features = features(recipe.features).to(fabric.device)
+        self.edges = edge_network(recipe.edges).to(fabric.device) if recipe.weights.get("str") else None
         learning_rate, discriminator_learning_rate = recipe.learning_rates(0)
         self.optimiser = torch.optim.Adam(self.model.parameters(), learning_rate, betas=recipe.betas)
         self.d_wrapped = None
@@ -85,7 +96,7 @@ class TrainingState:
                 group["lr"] = rate
         weights = dict(self.recipe.weights)
         self.discriminator.requires_grad_(False)
-        translate = self._cocosnet if isinstance(self.recipe.model, CoCosNetConfig) else self._dynast
+        translate = {CoCosNetConfig: self._cocosnet, MATEBITConfig: self._matebit}.get(type(self.recipe.model), self._dynast)
         translation, terms = translate(batch, number, weights)
         self.discriminator.requires_grad_(True)
         values = finite_values(terms, number, saved_in, self.fabric)
@@ -118,6 +129,22 @@ class TrainingState:
         translation = self.wrapped(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
         bare = (self.discriminator, self.features)
         return translation, dynast_terms(*bare, batch, translation, weights, self.recipe.feature_weights)
+
+    def _matebit(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
+        """With the codes of this step pushed: early generations until the queue is full, or exemplars, the newest of them.
+
+        What is held against an image was pushed before, so that none is held against itself.
+        """
+        translation = self.wrapped(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
+        named = next((name for name in STYLE_TERMS if weights.get(name)), None)
+        made_style = None if named is None else self.model.style_code(translation.image, batch.condition)
+        bare = (self.model, self.discriminator, self.features, self.edges)
+        terms = matebit_terms(*bare, batch, translation, weights, self.recipe.feature_weights, made_style)
+        if named is not None:
+            codes = made_style if named == "style" else translation.features["style"]
+            everyone = self.fabric.all_gather(codes.detach()).flatten(0, -2)
+            self.model.queue.push(everyone, early=named == "style")
+        return translation, terms
 
     def leave_processes(self) -> None:
         """Tear down in an order that cannot hang.
@@ -200,7 +227,12 @@ def finite_values(terms: dict[str, Tensor], number: int, saved_in: Path, fabric:
 def refuse_other_recipe(found: dict, recipe: Recipe | FeatureRecipe, run: Path) -> None:
     """ValueError unless a run's recipe says what this one says; how often it saves may differ."""
     wanted = recipe.describe()
-    different = [name for name in wanted if found.get(name) != wanted[name] and name not in ("save_every", "validation")]
+    since = {
+        one.name: one.default for one in fields(recipe)
+    }  # what a run does not say, it did in the way it still is by default
+    different = [
+        name for name in wanted if found.get(name, since[name]) != wanted[name] and name not in ("save_every", "validation")
+    ]
     if different:
         raise ValueError(
             f"{run} holds a run of another recipe: {', '.join(f'{n} was {found.get(n)}, is {wanted[n]}' for n in different)}; "

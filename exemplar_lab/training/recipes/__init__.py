@@ -7,21 +7,26 @@ from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
 from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
+from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, matebit_photos
 from exemplar_lab.training.recipes.style import dynast_style
 
-_OF_MODEL = {"cocosnet": (COCOSNET_DATA, cocosnet_photos), "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos)}
+_OF_MODEL = {
+    "cocosnet": (COCOSNET_DATA, cocosnet_photos),
+    "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos),
+    "matebit": (MATEBIT_DATA, matebit_photos),
+}
 """Model -> what `--data` names, and the recipe for a folder of photographs."""
 
 
 def make_recipe(
-    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str = "fixed"
+    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str | None = None
 ) -> Recipe:
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
     data: a task of the procedural world (people, faces, scenes, paintings), "photos", a folder of photographs, or for DynaST
         "style".
     features: what perceptual losses look through: "fixed", "lab", or "vgg19", the papers' network, which needs its weights (see
-        `nn.features.load_vgg19`); each with λ of its own.
+        `nn.features.load_vgg19`); each with λ of its own. None: what the recipe says.
 
     Raises ValueError for anything unknown.
     """
@@ -32,7 +37,7 @@ def make_recipe(
         recipe = of_folder(profile, seed, variant, folder=data)
     else:
         raise ValueError(f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs")
-    if one_of(LAMBDAS, "features", features) == recipe.features:
+    if features is None or one_of(LAMBDAS, "features", features) == recipe.features:
         return recipe
     weights = LAMBDAS[features] if recipe.feature_weights else {}
     return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(weights))

@@ -1,0 +1,142 @@
+"""Recipes of MATEBIT: each docstring says the command, how long it takes and what comes out, as measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.synth.faces import Faces
+from exemplar_lab.data.synth.paintings import Paintings
+from exemplar_lab.data.synth.people import People
+from exemplar_lab.data.synth.scenes import Scenes
+from exemplar_lab.models.matebit import MATEBITConfig
+from exemplar_lab.training.recipe import Recipe
+from exemplar_lab.training.recipes.defaults import LAB_FEATURE_WEIGHTS, one_of, run_name, with_truth
+from exemplar_lab.translation import Source
+
+MATEBIT = {
+    "smoke": MATEBITConfig(
+        size=32, widths=(8, 16), encoder_blocks=1, decoder_blocks=1, blocks=2, style_hidden=8, style=8, queue=16
+    ),
+    "cpu": MATEBITConfig(size=64, widths=(32, 64), encoder_blocks=2, decoder_blocks=1, style_hidden=24, style=64, queue=256),
+    "gpu": MATEBITConfig(size=128, widths=(48, 96, 192), encoder_blocks=2, decoder_blocks=2, style_hidden=64, style=128),
+    "paper": MATEBITConfig(),
+}
+"""The model of each profile. smoke: seconds, to see that it runs; cpu: a laptop, match on 32²; gpu: one large GPU, match on
+32²; paper: 256², match on 32²."""
+
+MATEBIT_VARIANTS = {
+    "full": {},
+    "without-mat": {"blocks": 0},
+    "without-relu": {"matching": "unmasked"},
+    "full-correspondence": {"matching": "full"},
+    "feed-forward": {"augmentation": "feed-forward"},
+    "without-style-loss": {},
+    "exemplars-loss": {},
+    "cast-loss": {},
+    "without-structure-loss": {},
+    "without-skips": {"skips": False},
+    "without-global-style": {"global_style": False},
+    "one-block": {"blocks": 1},
+    "two-blocks": {"blocks": 2},
+    "four-blocks": {"blocks": 4},
+    "printed": {"form": "printed"},
+    "mass": {"form": "mass"},
+}
+"""The rows of Table 2, the released code's choice of negatives, the blocks of Fig. 7, and the forms of Eq. (3) and (5)."""
+
+_WEIGHTS = {
+    "style": 0.1, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.02, "feat": 2.0,
+}  # fmt: skip
+_SMALL_RUN = {
+    "weights": _WEIGHTS,
+    "batch_size": 8,
+    "features": "lab",
+    "feature_weights": LAB_FEATURE_WEIGHTS,
+    "learning_rate": 1e-3,
+    "discriminator_learning_rate": 5e-4,
+    "betas": (0.5, 0.999),
+    "discriminator_width": 16,
+    "discriminator_layers": 3,
+    "discriminator_scales": 1,
+    "decay_from": 0.4,
+    "longest_gradient": 5.0,
+    "pseudo": 0.3,
+}
+_RUN = {
+    "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
+    "cpu": _SMALL_RUN | {"steps": 500},
+    "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
+    "paper": {"steps": 300_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.5, "pseudo": 1.0}
+    | {"weights": {"style": 1.0, "align": 10.0, "corr": 100.0, "str": 1.0, "perc": 1.0, "context": 1.0, "adv": 1.0}},
+}
+
+
+def matebit_faces(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """MATEBIT from landmarks and edges to procedural portraits of the medium tier, occluders included.
+
+    exemplar-lab train matebit --data faces
+    """
+    return _matebit("faces", Faces(size=_model(profile).size, truth=False), profile, seed, variant)
+
+
+def matebit_people(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """MATEBIT from poses to procedural people. exemplar-lab train matebit --data people. Never measured."""
+    return _matebit("people", People(size=_model(profile).size, truth=False), profile, seed, variant)
+
+
+def matebit_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """MATEBIT from labels to procedural landscapes. exemplar-lab train matebit --data scenes. Never measured."""
+    return _matebit("scenes", Scenes(size=_model(profile).size, truth=False), profile, seed, variant)
+
+
+def matebit_paintings(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
+    """MATEBIT from a photograph to a painting. exemplar-lab train matebit --data paintings."""
+    return _matebit("paintings", Paintings(size=_model(profile).size, truth=False), profile, seed, variant)
+
+
+def matebit_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str | None = None) -> Recipe:
+    """MATEBIT from edges to photographs, the exemplar a bent copy. exemplar-lab train matebit --data photos. Never measured."""
+    source = Photographs(size=_model(profile).size, folder=folder)
+    return _matebit("photos" if folder is None else Path(folder).resolve().name, source, profile, seed, variant)
+
+
+def _model(profile: str) -> MATEBITConfig:
+    return MATEBIT[one_of(MATEBIT, "profile", profile)]
+
+
+def _matebit(data: str, source: Source, profile: str, seed: int, variant: str) -> Recipe:
+    settings = MATEBIT_VARIANTS[one_of(MATEBIT_VARIANTS, "variant", variant)]
+    run = dict(_RUN[profile])
+    weights = dict(run.pop("weights"))
+    match variant:
+        case "without-style-loss":
+            weights["style"] = 0.0
+        case "exemplars-loss":
+            weights["style_exemplars"] = weights.pop("style")
+        case "cast-loss":
+            weights["style_cast"] = weights.pop("style")
+        case "without-structure-loss":
+            weights["str"] = 0.0
+        case "without-mat":
+            weights["corr"] = 0.0
+    pseudo = run.pop("pseudo")
+    return Recipe(
+        name=run_name("matebit", data, profile, variant, seed),
+        model=replace(_model(profile), condition_channels=source.condition_channels, **settings),
+        source=source,
+        validation=with_truth(replace(source, split="val")),
+        weights=weights,
+        pseudo=0.0 if isinstance(source, Photographs) else pseudo,
+        seed=seed,
+        **run,
+    )
+
+
+MATEBIT_DATA = {
+    "people": matebit_people,
+    "faces": matebit_faces,
+    "scenes": matebit_scenes,
+    "paintings": matebit_paintings,
+    "photos": matebit_photos,
+}
+"""What `--data` names, apart from a folder."""
