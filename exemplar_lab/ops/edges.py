@@ -7,7 +7,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 FAINT = 1e-3
-"""Steps of this height are nothing: under roots and quotients it keeps gradients finite where the image is flat."""
+"""Slopes of this height are nothing: under roots and quotients it keeps gradients finite where the image is flat."""
 
 _DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 1))
 """Steps (x, y) to a neighbour; the other neighbour lies opposite. Canny rounds to one of the four."""
@@ -24,8 +24,9 @@ def soft_edges(
     becomes an edge of 1/2. crispness: how surely the pixel beside a line is suppressed, in logits: 3 is 0.95. tie: the logit by
     which two pixels that share a line stay, the step between them: 1 is 0.73, 0 is 0.5.
     """
-    strength, along = steepest(sobel(gaussian_blur2d(image, _kernel(sigma), (sigma, sigma), border_type="replicate")))
-    square = (_step_gain(sigma) * strength).square()
+    smooth = gaussian_blur2d(image, _kernel(sigma), (sigma, sigma), border_type="replicate")
+    strength, along = steepest(_step_gain(sigma) * sobel(smooth))
+    square = strength.square()
     # Across a smoothed step the strength is nearly a Gaussian of variance v = sigma² + 1/2, with (m − n) / (m + n) ≈ 1 / (4v).
     return thinned(strength, along, crispness * 4 * (sigma**2 + 0.5), tie) * square / (square + threshold**2)
 
