@@ -155,6 +155,20 @@ def test_a_figure_gets_few_colours_only_where_nobody_will_see_it(tmp_path):
             np.testing.assert_array_equal(np.asarray(file.convert("RGB")), pixels)
 
 
+def test_rounds_fit_the_palette_to_smooth_shades():
+    """Slow blobs of red, green and blue: a fitted palette is closer to them."""
+    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    shades = torch.nn.functional.interpolate(noise, (200, 200), mode="bicubic").clamp(0, 1)
+    pixels = (255 * shades[0].movedim(0, -1)).numpy().astype(np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=0)
+    errors = []
+    for rounds in (0, 3):
+        with Image.open(BytesIO(style.in_few_colours(file.getvalue(), decibels=20.0, rounds=rounds))) as small:
+            errors.append(np.square(np.asarray(small.convert("RGB"), dtype=float) - pixels).mean())
+    assert 0 < errors[1] < 0.9 * errors[0]
+
+
 def test_few_colours_leave_a_transparent_picture_alone():
     file = BytesIO()
     Image.new("RGBA", (200, 300), (213, 94, 0, 100)).save(file, "PNG", compress_level=0)

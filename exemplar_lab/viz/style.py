@@ -154,12 +154,13 @@ def ring(axis: Axes, x: float, y: float) -> None:
     axis.plot(x, y, "o", ms=13, mfc="none", mec="white", mew=1.2, zorder=7, clip_on=False)
 
 
-def in_few_colours(png: bytes, decibels: float = 36.0) -> bytes:
+def in_few_colours(png: bytes, decibels: float = 36.0, rounds: int = 0) -> bytes:
     """A picture with a palette of 256 colours, a third of the size, where that leaves it as it looks.
 
     png: as a file holds it, which is what comes back, too. decibels: the least peak signal-to-noise ratio; what falls below it,
     such as smooth shades of many hues, stays as it is, and so does what is transparent or would not become smaller.
     Of two palettes the better one: the median cut drops colours that fill little, as of dots in a plot, the other keeps them.
+    rounds: of k-means, which fits a palette to smooth shades and takes a second or two for each million pixels.
     """
     with Image.open(io.BytesIO(png)) as file:
         if file.convert("RGBA").getchannel("A").getextrema() != (255, 255):
@@ -168,7 +169,7 @@ def in_few_colours(png: bytes, decibels: float = 36.0) -> bytes:
     exact = np.asarray(picture, dtype=np.float32)
     found = []
     for palette in (Image.Quantize.MAXCOVERAGE, Image.Quantize.MEDIANCUT):
-        small = picture.quantize(256, palette, dither=Image.Dither.FLOYDSTEINBERG)
+        small = picture.quantize(256, palette, kmeans=rounds)
         found.append((np.square(exact - np.asarray(small.convert("RGB"), dtype=np.float32)).mean(), small))
     error, small = min(found, key=lambda one: one[0])
     written = io.BytesIO()
