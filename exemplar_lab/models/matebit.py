@@ -21,7 +21,6 @@ from exemplar_lab.nn.matebit import (
     position_encoding,
 )
 from exemplar_lab.ops.masking import Form
-from exemplar_lab.ops.modulation import positional_norm
 from exemplar_lab.translation import Translation
 
 
@@ -139,7 +138,7 @@ class MATEBIT(nn.Module):
         self._check(condition, exemplar, exemplar_condition)
         structure = self.condition_encoder(condition)
         seen = self._encode_exemplar(exemplar, exemplar_condition)
-        x, y = positional_norm(structure[-1]), positional_norm(seen[-1])
+        x, y = structure[-1], seen[-1]
         size = (x.shape[2], x.shape[3])
         features = {"structure": x, "style": self.style(seen)}
         positions = position_encoding(x.shape[1], size, x)
@@ -160,7 +159,7 @@ class MATEBIT(nn.Module):
         self, image: Float[Tensor, "b 3 h w"], condition: Float[Tensor, "b cc h w"] | None = None
     ) -> Float[Tensor, "b c hs ws"]:
         """E_B(x_B): what Eq. (8) compares with `structure`."""
-        return positional_norm(self._encode_exemplar(image, condition)[-1])
+        return self._encode_exemplar(image, condition)[-1]
 
     def style_code(
         self, image: Float[Tensor, "b 3 h w"], condition: Float[Tensor, "b cc h w"] | None = None

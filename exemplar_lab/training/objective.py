@@ -112,8 +112,8 @@ def matebit_terms(
 ) -> dict[str, Tensor]:
     """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
 
-    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13); and feat,
-    Eq. (8) of [CoCosNet], which the paper does not have. In the place of style, with the queue filled accordingly:
+    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13); and, which the
+    paper does not have, feat, Eq. (8) of [CoCosNet], and pixel, the L1 distance of Eq. (10) of [DynaST]. In the place of style, with the queue filled accordingly:
     "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does so too and asks, as
     CAST does, that a mirrored exemplar has the style of the exemplar.
 
@@ -133,6 +133,8 @@ def matebit_terms(
         with torch.no_grad():
             of_target = features(edges(batch.target).expand(-1, 3, -1, -1), EDGE_LAYERS)
         terms["str"] = structural(drawn, of_target)
+    if weights.get("pixel"):
+        terms["pixel"], _ = reconstruction(translation.image, batch.target, {}, {}, {}, batch.paired)
     if weights.get("adv"):
         terms["adv"] = hinge_generator(discriminator(translation.image))
     return terms

@@ -45,7 +45,7 @@ MATEBIT_VARIANTS = {
 """The rows of Table 2, the released code's choice of negatives, the blocks of Fig. 7, and the forms of Eq. (3) and (5)."""
 
 _WEIGHTS = {
-    "style": 0.1, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.02, "feat": 2.0,
+    "style": 0.1, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.02, "feat": 1.0, "pixel": 10.0,
 }  # fmt: skip
 _SMALL_RUN = {
     "weights": _WEIGHTS,
