@@ -112,10 +112,10 @@ def matebit_terms(
 ) -> dict[str, Tensor]:
     """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
 
-    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13); and, which the
-    paper does not have, feat, Eq. (8) of [CoCosNet], and pixel, the L1 distance of Eq. (10) of [DynaST]. In the place of style, with the queue filled accordingly:
-    "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does so too and asks, as
-    CAST does, that a mirrored exemplar has the style of the exemplar.
+    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13). The paper has
+    neither feat, Eq. (8) of [CoCosNet], nor pixel, ‖Î − I‖² of Eq. (10) of [DynaST]. In the place of style, with the queue
+    filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does
+    so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
 
     made_style: z of the generated images. edges: H of Eq. (12). The rest as in `cocosnet_terms`.
     """
