@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
@@ -78,16 +78,20 @@ def link_scores(match: Correspondence, cells: CellTruth) -> dict[str, Float[Tens
     return scores | {f"{name}_rank": count_correlation(number, cells) for name, number in links.items()}
 
 
-def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, " b"]:
-    """The weight that falls on the true footprint of each visible cell, so that a soft row is judged whole, not by its peak.
+def footprint(cells: CellTruth, key_size: tuple[int, int]) -> Bool[Tensor, "b q k"]:
+    """Which cells of the exemplar are the true footprint of each cell of the target; none where it has no counterpart.
 
     The footprint is a disc round the true point (any of the equally right ones) with the area that the cell covers in the
     exemplar, widened by half a cell's diagonal so that the cell holding the point always belongs to it.
     """
-    scale = cells.points.new_tensor([match.key_size[i] / cells.image_size[i] for i in (1, 0)])
-    truth = cells.points.flatten(3).movedim(2, -1) * scale
-    keys_per_query = math.prod(match.key_size) / math.prod(match.query_size)
-    radius = (cells.count.flatten(1) * keys_per_query / math.pi).sqrt() + math.sqrt(0.5)
+    truth, radius = _discs(cells, key_size)
+    centres = cell_centres(key_size, device=truth.device, dtype=truth.dtype)
+    return _nearest(truth, centres) <= radius[..., None]
+
+
+def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, " b"]:
+    """The weight that falls on the true `footprint` of visible cells, so that a soft row is judged whole, not by its peak."""
+    truth, radius = _discs(cells, match.key_size)
     centres = cell_centres(match.key_size, device=truth.device, dtype=truth.dtype)
     visible = cells.visible.flatten(1)
     inside = torch.zeros_like(radius)
@@ -95,10 +99,22 @@ def mass_in_footprint(match: Correspondence, cells: CellTruth) -> Float[Tensor, 
         if _links_per_row(match) < len(centres):
             index, weight = match.links(query)
             distance = (index_to_xy(index, match.key_size).to(truth)[:, None] - truth[:, :, query, None]).norm(dim=-1)
+            distance = distance.nan_to_num(nan=math.inf).amin(1)
         else:
-            weight = match.rows(query)
-            exact = "donot_use_mm_for_euclid_dist"  # a GPU's matrix product may round to ten bits
-            distance = torch.cdist(truth[:, :, query], centres, compute_mode=exact)
-        near = distance.nan_to_num(nan=math.inf).amin(1) <= radius[:, query, None]
-        inside[:, query] = (weight * near).sum(-1)
+            weight, distance = match.rows(query), _nearest(truth[:, :, query], centres)
+        inside[:, query] = (weight * (distance <= radius[:, query, None])).sum(-1)
     return mean_where(inside.unflatten(1, match.query_size), cells.visible)
+
+
+def _discs(cells: CellTruth, key_size: tuple[int, int]) -> tuple[Float[Tensor, "b s q 2"], Float[Tensor, "b q"]]:
+    """Centres, one for each right answer, and radius of every cell's footprint, in cells of the exemplar."""
+    scale = cells.points.new_tensor([key_size[i] / cells.image_size[i] for i in (1, 0)])
+    truth = cells.points.flatten(3).movedim(2, -1) * scale
+    keys_per_query = math.prod(key_size) / math.prod(cells.visible.shape[1:])
+    return truth, (cells.count.flatten(1) * keys_per_query / math.pi).sqrt() + math.sqrt(0.5)
+
+
+def _nearest(truth: Float[Tensor, "b s q 2"], centres: Float[Tensor, "k 2"]) -> Float[Tensor, "b q k"]:
+    """From each centre to the nearest right answer; infinity where there is none."""
+    exact = "donot_use_mm_for_euclid_dist"  # a GPU's matrix product may round to ten bits
+    return torch.cdist(truth, centres, compute_mode=exact).nan_to_num(nan=math.inf).amin(1)

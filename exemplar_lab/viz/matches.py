@@ -19,7 +19,7 @@ from exemplar_lab.grid import index_to_xy, sample_at
 from exemplar_lab.translation import Truth
 from exemplar_lab.viz.style import COLOURS, FAINT, PAGE, as_rgb, frame, headline, mark, picture_axes, ring, show_image, styled
 
-_HEAT = "inferno"
+HEAT = "inferno"
 _CLOSE = 40
 """Cells; a row spread over fewer is too small to be read without a lens."""
 
@@ -69,14 +69,14 @@ def _heatmaps(marked, painted, from_size, to_size, index, weights, true, title, 
     left = figure.add_subplot(grid[:, 0])
     show_image(left, marked, name)
     scale = marked.shape[2] / from_size[1]
-    ground = _in_the_dark(painted)
+    ground = in_the_dark(painted)
     maps = []
     for number, (place, weight) in enumerate(zip(index, weights, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
         mark(left, *(index_to_xy(torch.tensor(place), from_size) * scale).tolist(), colour, str(number + 1))
         axis = figure.add_subplot(grid[number // columns, number % columns + 1])
         maps.append(axis)
-        heated = _with_heat(ground, weight.detach().cpu().unflatten(0, to_size))
+        heated = with_heat(ground, weight.detach().cpu().unflatten(0, to_size))
         show_image(axis, heated)
         badge = {"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "white"}
         axis.text(0.04, 0.96, str(number + 1), transform=axis.transAxes, ha="left", va="top", color="white",
@@ -92,7 +92,7 @@ def _heatmaps(marked, painted, from_size, to_size, index, weights, true, title, 
         if reach < _CLOSE:
             peak = index_to_xy(weight.argmax().cpu(), to_size) * (painted.shape[2] / to_size[1])
             _magnify(axis, heated, *peak.tolist(), colour)
-    heat = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), _HEAT)
+    heat = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
     figure.colorbar(heat, ax=maps, shrink=0.8, pad=0.02, aspect=30, label="weight / largest weight")
     return figure
 
@@ -237,17 +237,18 @@ def _true_points(truth: Truth, size: tuple[int, int], index: list[int], sample: 
     return torch.where(truth.visible[sample].cpu()[y, x][:, None], truth.flow[sample].cpu()[:, y, x].T, torch.nan)
 
 
-def _in_the_dark(image: Tensor) -> np.ndarray:
+def in_the_dark(image: Tensor) -> np.ndarray:
     """Grey and dim, as a ground that heat can be read on."""
     return as_rgb(image).mean(-1, keepdims=True).repeat(3, -1) * 0.42 + 0.05
 
 
-def _with_heat(ground: np.ndarray, weight: Tensor) -> np.ndarray:
+def with_heat(ground: np.ndarray, weight: Float[Tensor, "h w"]) -> np.ndarray:
+    """Heat over a dark ground, relative to the largest weight, and fainter where there is little of it."""
     height, width = ground.shape[:2]
     relative = (weight.clamp_min(0) / weight.max().clamp_min(1e-12)).float()
     relative = torch.nn.functional.interpolate(relative[None, None], (height, width), mode="nearest")[0, 0].numpy()
     opacity = np.sqrt(relative)[..., None]
-    return ground * (1 - opacity) + matplotlib.colormaps[_HEAT](relative)[..., :3] * opacity
+    return ground * (1 - opacity) + matplotlib.colormaps[HEAT](relative)[..., :3] * opacity
 
 
 def _position_colours(size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
