@@ -146,7 +146,7 @@ def test_recipes_fit_together(data, profile):
 def test_unknown_variants_are_refused():
     with pytest.raises(ValueError, match="got the variant 'cheap', expected one of full, without-pruning"):
         make_recipe("dynast", "people", "smoke", variant="cheap")
-    with pytest.raises(ValueError, match="got the model 'dynasty', expected one of cocosnet, dynast"):
+    with pytest.raises(ValueError, match="got the model 'dynasty', expected one of cocosnet, dynast, matebit"):
         make_recipe("dynasty")
 
 

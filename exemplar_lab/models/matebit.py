@@ -138,7 +138,7 @@ class MATEBIT(nn.Module):
         self._check(condition, exemplar, exemplar_condition)
         structure = self.condition_encoder(condition)
         seen = self._encode_exemplar(exemplar, exemplar_condition)
-        x, y = structure[-1], seen[-1]
+        x, y = (F.group_norm(features[-1], 1) for features in (structure, seen))
         size = (x.shape[2], x.shape[3])
         features = {"structure": x, "style": self.style(seen)}
         positions = position_encoding(x.shape[1], size, x)

@@ -112,7 +112,7 @@ def matebit_terms(
 ) -> dict[str, Tensor]:
     """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
 
-    By name: style (Eq. 7), align (8), corr (9, the mean over blocks), perc (10), context (11), str (12), adv (13). The paper has
+    By name: style (Eq. 7), align (8), corr (9, mean over blocks), perc (10), context (11), str (12), adv (13). The paper has
     neither feat, Eq. (8) of [CoCosNet], nor pixel, ‖Î − I‖² of Eq. (10) of [DynaST]. In the place of style, with the queue
     filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does
     so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
@@ -173,10 +173,10 @@ def _style_terms(
 ) -> dict[str, Tensor]:
     name = next(name for name in STYLE_TERMS if weights.get(name))
     negatives = model.queue.negatives()
-    loss = contrastive_style(made_style, style, negatives)
+    loss = contrastive_style(made_style, style.detach(), negatives)
     if name == "style_cast":
         mirrored = model.style_code(batch.exemplar.flip(-1), batch.exemplar_condition.flip(-1))
-        loss = (loss + contrastive_style(mirrored, style, negatives)) / 2
+        loss = (loss + contrastive_style(mirrored, style.detach(), negatives)) / 2
     return {name: loss}
 
 

@@ -1,0 +1,138 @@
+"""MATEBIT's recipes: the rows of Table 2, the queue of style codes, and a run that may be stopped at any moment."""
+
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+
+import pytest
+import torch
+from test_training import assert_same, weights_of
+
+from exemplar_lab.models.matebit import MATEBIT
+from exemplar_lab.training import state
+from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
+from exemplar_lab.training.log import read_log
+from exemplar_lab.training.loop import make_fabric, train
+from exemplar_lab.training.recipes import make_recipe
+from exemplar_lab.training.recipes.matebit import MATEBIT as PRESETS
+from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, MATEBIT_VARIANTS
+from exemplar_lab.training.state import TrainingState
+
+SMOKE = make_recipe("matebit", "faces", "smoke")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("whole")
+    assert [step.number for step in train(SMOKE, run)] == list(range(1, 13))
+    return run
+
+
+def test_smoke_trains(uninterrupted):
+    rows = read_log(uninterrupted)
+    asked = {name for name, weight in SMOKE.weights.items() if weight}
+    assert len(rows) == 12 and asked | {"step", "discriminator", "seconds"} == rows[0].keys()
+    assert all(isfinite(value) for row in rows for value in row.values())
+    checkpoint = read_checkpoint(last_checkpoint(uninterrupted))
+    assert checkpoint.about["model"] == "matebit" and checkpoint.about["features"].startswith("lab")
+    model = checkpoint.build()
+    assert isinstance(model, MATEBIT) and model.config == SMOKE.model
+    batch = SMOKE.validation.batch(torch.arange(2))
+    with torch.inference_mode():
+        assert model(batch.condition, batch.exemplar, batch.exemplar_condition).image.isfinite().all()
+
+
+def test_every_weight_moves(uninterrupted, tmp_path):
+    next(train(replace(SMOKE, steps=1), tmp_path))
+    before, after = weights_of(tmp_path), weights_of(uninterrupted)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == set()
+
+
+def test_break_and_go_on_gives_the_same_weights_and_the_same_queue(uninterrupted, tmp_path):
+    """Stopped while the queue is half full: its codes are buffers of the model and go on from where they were."""
+    for step in train(SMOKE, tmp_path):
+        if step.number == 2:
+            break
+    held = read_checkpoint(last_checkpoint(tmp_path)).model
+    assert held["queue.pushed"] == 8 and held["queue.codes"][:8].abs().sum(1).min() > 0 and not held["queue.codes"][8:].any()
+    assert [step.number for step in train(SMOKE, tmp_path)] == list(range(3, 13))
+    assert_same(weights_of(tmp_path), weights_of(uninterrupted))
+
+
+@pytest.mark.parametrize(
+    "variant, term", [("full", "style"), ("exemplars-loss", "style_exemplars"), ("cast-loss", "style_cast")]
+)
+def test_early_generations_stay_in_the_queue_and_exemplars_pass_through_it(variant, term):
+    training = TrainingState(make_recipe("matebit", "faces", "smoke", variant=variant), make_fabric("cpu"))
+    queues = []
+    for number in range(1, 7):
+        batch = training.batch(number)
+        with torch.no_grad():
+            of_exemplars = training.model.style_code(batch.exemplar, batch.exemplar_condition)
+        values, _ = training.step(batch, number, Path())
+        queues.append(training.model.queue.negatives())
+        if number == 1:
+            pushed_exemplars = torch.allclose(queues[0], of_exemplars, atol=1e-4)
+    assert values[term] > 0 and len(queues[0]) == 4 and len(queues[3]) == len(queues[5]) == 16
+    early = variant == "full"
+    assert torch.equal(queues[3], queues[5]) == early and pushed_exemplars != early
+
+
+def test_no_image_is_held_against_itself():
+    """At the first step the queue is empty, and the loss of Eq. (7) with it; the code of this step is pushed after it."""
+    training = TrainingState(SMOKE, make_fabric("cpu"))
+    values, _ = training.step(training.batch(1), 1, Path())
+    assert values["style"] == 0 and len(training.model.queue.negatives()) == 4
+    values, _ = training.step(training.batch(2), 2, Path())
+    assert values["style"] > 0
+
+
+@pytest.mark.parametrize("variant", MATEBIT_VARIANTS)
+def test_every_row_of_table_2_takes_a_step(variant):
+    recipe = make_recipe("matebit", "faces", "smoke", variant=variant)
+    training = TrainingState(recipe, make_fabric("cpu"))
+    for number in (1, 2):
+        values, translation = training.step(training.batch(number), number, Path())
+    assert all(map(isfinite, values.values())) and len(translation.warps) == recipe.model.blocks
+    assert {name for name, weight in recipe.weights.items() if weight} == values.keys() - {"discriminator"}
+    assert recipe.name == "matebit-faces-smoke" + ("" if variant == "full" else f"-{variant}")
+
+
+@pytest.mark.parametrize("data", [*MATEBIT_DATA, "folder"])
+def test_every_source_gives_what_the_model_expects(data, tmp_path):
+    if data == "folder":
+        from PIL import Image
+
+        Image.effect_mandelbrot((80, 80), (-2, -1.5, 1, 1.5), 20).convert("RGB").save(tmp_path / "one.png")
+        Image.effect_noise((80, 80), 50).convert("RGB").save(tmp_path / "two.png")
+    recipe = make_recipe("matebit", str(tmp_path) if data == "folder" else data, "smoke")
+    batch = recipe.source.batch(torch.arange(2))
+    model = MATEBIT(recipe.model).eval()
+    with torch.inference_mode():
+        assert model(batch.condition, batch.exemplar, batch.exemplar_condition).image.shape == batch.target.shape
+
+
+def test_a_nan_names_step_and_term(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "matebit_terms", lambda *_: {"style": torch.tensor(float("nan")), "align": torch.tensor(1.0)})
+    with pytest.raises(state.DivergedError, match="step 1: the loss term style is nan"):
+        next(train(SMOKE, tmp_path))
+
+
+def test_a_run_from_before_a_setting_existed_is_still_this_run(uninterrupted):
+    """What a recipe does not say yet has its default; another value is another recipe."""
+    found = read_checkpoint(last_checkpoint(uninterrupted)).about["recipe"]
+    del found["edges"]
+    state.refuse_other_recipe(found, SMOKE, uninterrupted)
+    with pytest.raises(ValueError, match="edges was"):
+        state.refuse_other_recipe(found, replace(SMOKE, edges="hed"), uninterrupted)
+
+
+def test_profiles_and_variants_are_checked():
+    assert {"smoke", "cpu", "gpu", "paper"} == PRESETS.keys()
+    for arguments, said in (
+        (("matebit", "faces", "huge"), "got the profile 'huge', expected one of smoke, cpu, gpu, paper"),
+        (("matebit", "faces", "smoke", 0, "cheap"), "got the variant 'cheap', expected one of full, without-mat"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            make_recipe(*arguments)
