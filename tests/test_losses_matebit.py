@@ -127,6 +127,7 @@ def test_shortest_bounds_the_gradient():
 def test_structural_is_the_mean_over_layers_and_samples():
     maps = {"relu1_2": random(2, 3, 8, 6), "relu3_2": random(2, 5, 4, 3, seed=1)}
     other = {layer: random(*one.shape, seed=9) for layer, one in maps.items()}
+    maps["relu1_2"][0, :, 0, 0] = SHORTEST / 3  # counts as a third of a feature
     per_sample = [unit_twin(maps[layer][b].numpy(), other[layer][b].numpy(), SHORTEST) for layer in maps for b in range(2)]
     assert structural(maps, other).item() == pytest.approx(np.mean(per_sample), abs=1e-12)
     assert structural(maps, dict(reversed(other.items()))).item() == pytest.approx(np.mean(per_sample), abs=1e-12)
