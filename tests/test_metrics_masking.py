@@ -1,4 +1,4 @@
-"""What the mask adds to the true footprint, against sums in two hundred digits, and the weight that cut links keep."""
+"""What the mask adds to the true footprint, against sums in two hundred digits; the weight of cut links; twins."""
 
 import math
 from dataclasses import replace
@@ -8,13 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import worlds
+from worlds import mean, worlds
 
 from exemplar_lab.correspondence import DenseMatch
+from exemplar_lab.metrics.cells import truth_of_cells
 from exemplar_lab.metrics.links import footprint, mass_in_footprint
 from exemplar_lab.metrics.masking import READINGS, mask_gains, weight_on_cut
 from exemplar_lab.metrics.points import mean_where
+from exemplar_lab.metrics.twins import twin_scores, twins_of
 from exemplar_lab.ops.masking import masked_weight
+from exemplar_lab.translation import Truth
 
 ALPHA = 100.0
 cosines = st.floats(-1, 1).map(lambda value: round(value, 3))
@@ -98,3 +101,42 @@ def test_the_footprint_is_what_its_mass_is_counted_in(world):
     )
     nowhere = replace(cells, points=torch.full_like(cells.points, math.nan))
     assert not footprint(nowhere, key_size).any()
+
+
+@settings(max_examples=25)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_twins_against_a_loop(world, random):
+    matrix, cells, key_size = world
+    query_size = tuple(cells.visible.shape[1:])
+    twins = twins_of(cells, key_size)
+    score = torch.tensor([random.uniform(-1, 1) for _ in range(matrix.numel())], dtype=torch.float64).view(matrix.shape)
+    found = twin_scores(score, matrix, twins, twins.apart)
+    scale = [key_size[1] / cells.image_size[1], key_size[0] / cells.image_size[0]]
+    ratio = math.prod(key_size) / math.prod(query_size)
+    spots = [(i % key_size[1] + 0.5, i // key_size[1] + 0.5) for i in range(math.prod(key_size))]
+    for b in range(len(matrix)):
+        rows = {name: [] for name in found}
+        for y, x in cells.visible[b].nonzero().tolist():
+            radius = math.sqrt(cells.count[b, y, x].item() * ratio / math.pi) + math.sqrt(0.5)
+            points = [[p * s for p, s in zip(cells.points[b, i, :, y, x].tolist(), scale, strict=True)] for i in (0, 1)]
+            true, twin = ({i for i, at in enumerate(spots) if math.dist(at, p) <= radius} for p in points)
+            assert twins.apart[b, y, x].item() == bool(true and twin and not true & twin)
+            if not twins.apart[b, y, x]:
+                continue
+            weight, row = (one[b, y * query_size[1] + x].tolist() for one in (matrix, score))
+            for name, disc in (("true", true), ("twin", twin)):
+                rows[name].append(sum(weight[i] for i in disc))
+                rows[f"{name} in |A|"].append(sum(abs(row[i]) for i in disc) / sum(map(abs, row)))
+                above = sum(max(v, 0) for v in row)
+                rows[f"{name} in ReLU(A)"].append(sum(max(row[i], 0) for i in disc) / above if above else 0)
+            rows["twin has more"].append(rows["twin"][-1] > rows["true"][-1])
+            rows["true score > 0"].append(sum(row[i] for i in true) > 0)
+            rows["twin score < 0"].append(sum(row[i] for i in twin) < 0)
+        for name, values in rows.items():
+            assert found[name][b].item() == pytest.approx(mean(values), abs=1e-9, nan_ok=True)
+
+
+def test_truth_without_a_second_answer_is_refused():
+    seen = torch.ones(1, 4, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match="got cells with one right answer, expected a second"):
+        twins_of(truth_of_cells(Truth(torch.rand(1, 2, 4, 4), seen), (2, 2)), (2, 2))

@@ -40,8 +40,8 @@ def test_maps_of_a_query_says_all_it_was_given():
     figure = masking.maps_of_a_query(**given, title="Fig. 3d")
     assert inside_page(figure) and dict(matplotlib.rcParams) == before
     axes = np.array(figure.axes).reshape(3, 5)
-    assert [axis.get_title() for axis in axes[0]] == ["target", "map 0", "map 1", "map 2", "map 3"]
-    assert [axis.get_title() for axis in axes[:, 0]] == ["target", "exemplar", "output"]
+    assert [axis.get_title() for axis in axes[0]] == ["", "map 0", "map 1", "map 2", "map 3"]
+    assert [axis.get_xlabel() for axis in axes[:, 0]] == ["target", "exemplar", "output"]
     assert [axis.get_ylabel() for axis in axes[:, 1]] == list(given["maps"])
     assert axes[2, 4].get_xlabel() == "block 2, map 3"
     assert len(axes[0, 0].lines) == 1 and len(axes[1, 0].lines) == 2 and not axes[2, 0].lines  # a mark, a ring, nothing

@@ -27,7 +27,7 @@ def maps_of_a_query(
 ) -> Figure:
     """Fig. 1 and 3d of [MATEBIT]: maps over the exemplar, a line for each name of `maps`, a column for each name in it.
 
-    pictures: in the first column, with a point each: the first, the target, is marked, in the others it is ringed. painted: the
+    pictures: in the first column, with a point each: in the first, the target, it is marked, in the others ringed. painted: the
     exemplar, over which the maps lie as heat relative to the largest value of each. words: under a map, by the same names.
     outline: cells round which a line is drawn, such as the true footprint; the same in all maps.
     """
@@ -42,9 +42,10 @@ def maps_of_a_query(
     for axis in axes.flat:
         axis.set_axis_off()
     for number, (name, (picture, point)) in enumerate(pictures.items()):
-        show_image(axes[number, 0], picture, name)
+        show_image(axes[number, 0], picture)
+        axes[number, 0].set_xlabel(name)
         if point is not None and number == 0:
-            mark(axes[number, 0], *point, COLOURS[4])
+            mark(axes[number, 0], *point, COLOURS[5])
         elif point is not None:
             ring(axes[number, 0], *point)
     ground = in_the_dark(painted)
@@ -104,9 +105,8 @@ def printed_mask(
     left.set(title="Eq. (5) as printed", xlabel="$1 - \\sum_j A_{mask}$   (green: 0 … 1)", ylabel="share of positions")
     middle.set(title="in its place here", xlabel="1 − reliable", xlim=(0, 1))
     best = torch.linspace(0, 1, 200, dtype=torch.float64)
-    half = keys / 2
-    floor = 1e-30
-    right.plot(best, (half / (half + (alpha * best).exp())).clamp_min(floor), color=FAINT, lw=1.0, ls="--")
+    half, floor = keys / 2, 1e-37  # single precision knows no less
+    right.plot(best, half / (half + (alpha * best).exp()), color=FAINT, lw=1.0, ls="--")
     for number, name in enumerate(peak):
         colour = COLOURS[(0, 4, 5, 2)[number % 4]]
         every = max(1, len(peak[name]) // 800)
