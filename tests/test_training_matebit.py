@@ -129,9 +129,9 @@ def test_a_run_from_before_a_setting_existed_is_still_this_run(uninterrupted):
 
 
 def test_profiles_and_variants_are_checked():
-    assert {"smoke", "cpu", "gpu", "paper"} == PRESETS.keys()
+    assert {"smoke", "small", "cpu", "gpu", "paper"} == PRESETS.keys()
     for arguments, said in (
-        (("matebit", "faces", "huge"), "got the profile 'huge', expected one of smoke, cpu, gpu, paper"),
+        (("matebit", "faces", "huge"), "got the profile 'huge', expected one of smoke, small, cpu, gpu, paper"),
         (("matebit", "faces", "smoke", 0, "cheap"), "got the variant 'cheap', expected one of full, without-mat"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -202,11 +202,15 @@ class StyleCode(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], code: int):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2 * sum(widths), 2 * code), nn.LeakyReLU(0.2), nn.Linear(2 * code, code))
+        self.layers = nn.Sequential(
+            nn.LayerNorm(sum(widths), elementwise_affine=False),
+            nn.Linear(sum(widths), 2 * code, bias=False),
+            nn.LeakyReLU(0.2),
+            nn.Linear(2 * code, code, bias=False),
+        )
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b z"]:
-        statistics = [part for feature in features for part in channel_statistics(feature)]
-        return F.normalize(self.layers(torch.cat(statistics, dim=1)), dim=1)
+        return F.normalize(self.layers(torch.cat([feature.mean((2, 3)) for feature in features], dim=1)), dim=1)
 
 
 class StyleQueue(nn.Module):
@@ -255,7 +259,7 @@ class AdaINBlock(nn.Module):
         if self.modulate is None:
             mean, deviation = x.new_zeros(x.shape[:2]), x.new_ones(x.shape[:2])
         else:
-            mean, deviation = self.modulate(style).chunk(2, dim=1)
+            mean, deviation = self.modulate(style * style.shape[1] ** 0.5).chunk(2, dim=1)
             deviation = 1 + deviation
         change = F.leaky_relu(adain(self.convs[0](x), mean, deviation), 0.2)
         return x + adain(self.convs[1](change), mean, deviation)

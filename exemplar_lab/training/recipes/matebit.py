@@ -17,12 +17,13 @@ MATEBIT = {
     "smoke": MATEBITConfig(
         size=32, widths=(8, 16), encoder_blocks=1, decoder_blocks=1, blocks=2, style_hidden=8, style=8, queue=16
     ),
+    "small": MATEBITConfig(size=32, widths=(32, 64), encoder_blocks=1, decoder_blocks=1, style_hidden=24, style=32, queue=256),
     "cpu": MATEBITConfig(size=64, widths=(32, 64), encoder_blocks=2, decoder_blocks=1, style_hidden=24, style=64, queue=256),
     "gpu": MATEBITConfig(size=128, widths=(48, 96, 192), encoder_blocks=2, decoder_blocks=2, style_hidden=64, style=128),
     "paper": MATEBITConfig(),
 }
-"""The model of each profile. smoke: seconds, to see that it runs; cpu: a laptop, match on 32²; gpu: one large GPU, match on
-32²; paper: 256², match on 32²."""
+"""The model of each profile. smoke: seconds, to see that it runs; small: a minute, for tables over many runs, match on 16²; cpu:
+a laptop, match on 32²; gpu: one large GPU, match on 32²; paper: 256², match on 32²."""
 
 MATEBIT_VARIANTS = {
     "full": {},
@@ -45,15 +46,18 @@ MATEBIT_VARIANTS = {
 """The rows of Table 2, the released code's choice of negatives, the blocks of Fig. 7, and the forms of Eq. (3) and (5)."""
 
 _WEIGHTS = {
-    "style": 0.1, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.02, "feat": 1.0, "pixel": 10.0,
+    "style": 0.3, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.005, "feat": 1.0, "pixel": 60.0,
 }  # fmt: skip
+"""λ of Eq. (14); the paper prints none. The last two terms are not the paper's: with relu4_2 and the contextual loss alone the
+images of a short training stay grey. "adv" is small because in minutes a discriminator learns more than a generator."""
+
 _SMALL_RUN = {
     "weights": _WEIGHTS,
     "batch_size": 8,
     "features": "lab",
     "feature_weights": LAB_FEATURE_WEIGHTS,
     "learning_rate": 1e-3,
-    "discriminator_learning_rate": 5e-4,
+    "discriminator_learning_rate": 2e-4,
     "betas": (0.5, 0.999),
     "discriminator_width": 16,
     "discriminator_layers": 3,
@@ -64,6 +68,7 @@ _SMALL_RUN = {
 }
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
+    "small": _SMALL_RUN | {"steps": 200},
     "cpu": _SMALL_RUN | {"steps": 500},
     "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 300_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.5, "pseudo": 1.0}
@@ -91,7 +96,8 @@ def matebit_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -
 
 def matebit_paintings(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
     """MATEBIT from a photograph to a painting. exemplar-lab train matebit --data paintings."""
-    return _matebit("paintings", Paintings(size=_model(profile).size, truth=False), profile, seed, variant)
+    source = Paintings(size=_model(profile).size, truth=False)
+    return _matebit("paintings", source, profile, seed, variant, sees_condition=False)
 
 
 def matebit_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str | None = None) -> Recipe:
@@ -104,7 +110,8 @@ def _model(profile: str) -> MATEBITConfig:
     return MATEBIT[one_of(MATEBIT, "profile", profile)]
 
 
-def _matebit(data: str, source: Source, profile: str, seed: int, variant: str) -> Recipe:
+def _matebit(data: str, source: Source, profile: str, seed: int, variant: str, sees_condition: bool = True) -> Recipe:
+    """sees_condition: whether E_B sees the exemplar's structure, in short trainings; see `MATEBITConfig`."""
     settings = MATEBIT_VARIANTS[one_of(MATEBIT_VARIANTS, "variant", variant)]
     run = dict(_RUN[profile])
     weights = dict(run.pop("weights"))
@@ -122,7 +129,12 @@ def _matebit(data: str, source: Source, profile: str, seed: int, variant: str) -
     pseudo = run.pop("pseudo")
     return Recipe(
         name=run_name("matebit", data, profile, variant, seed),
-        model=replace(_model(profile), condition_channels=source.condition_channels, **settings),
+        model=replace(
+            _model(profile),
+            condition_channels=source.condition_channels,
+            exemplar_sees_condition=sees_condition and profile != "paper",
+            **settings,
+        ),
         source=source,
         validation=with_truth(replace(source, split="val")),
         weights=weights,
