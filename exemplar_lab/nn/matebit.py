@@ -20,7 +20,7 @@ from exemplar_lab.ops.masking import (
     reliable_share,
     unmatched_query,
 )
-from exemplar_lab.ops.modulation import adain, channel_statistics, positional_norm
+from exemplar_lab.ops.modulation import adain, positional_norm
 
 CoordinateNorm = Literal["position", "batch"]
 Augmentation = Literal["adaconv", "feed-forward"]
@@ -195,9 +195,11 @@ def position_encoding(width: int, size: tuple[int, int], like: Tensor) -> Float[
 
 
 class StyleCode(nn.Module):
-    """z = MLP(E_B(·)): means and deviations of the exemplar's features, at every scale, to a code of length one.
+    """z = MLP(E_B(·)): the means of the exemplar's features at every scale, to a code of length one.
 
-    Unit length, which the paper does not print, keeps Eq. (7) from being met by longer codes alone.
+    Unit length, which the paper does not print, keeps Eq. (7) from being met by longer codes alone. No deviations and no
+    biases: what all images have in common makes all codes alike. With the deviations, which instance normalisation keeps near
+    one, the mean cosine between the codes of two portraits was 0.996 before training and 0.97 after it; without 0.75 before.
     """
 
     def __init__(self, widths: tuple[int, ...], code: int):
