@@ -32,7 +32,8 @@ def maps_of_a_query(
     outline: cells round which a line is drawn, such as the true footprint; the same in all maps.
     """
     lines, columns = len(maps), len(next(iter(maps.values())))
-    room = 0.2 if words is None else 0.36
+    lines_of_words = max((text.count("\n") + 1 for of_line in (words or {}).values() for text in of_line.values()), default=1)
+    room = 0.1 + 0.15 * lines_of_words
     width = min(1.55, (PAGE - 0.25) / (columns + 1))
     height = lines * (width * painted.shape[1] / painted.shape[2] + room)
     figure = Figure(figsize=(width * (columns + 1) + 0.25, height + (0.3 if title else 0) + 0.15))
@@ -45,7 +46,7 @@ def maps_of_a_query(
         show_image(axes[number, 0], picture)
         axes[number, 0].set_xlabel(name)
         if point is not None and number == 0:
-            mark(axes[number, 0], *point, COLOURS[5])
+            mark(axes[number, 0], *point, COLOURS[4])
         elif point is not None:
             ring(axes[number, 0], *point)
     ground = in_the_dark(painted)
