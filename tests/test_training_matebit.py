@@ -73,7 +73,7 @@ def test_early_generations_stay_in_the_queue_and_exemplars_pass_through_it(varia
         values, _ = training.step(batch, number, Path())
         queues.append(training.model.queue.negatives())
         if number == 1:
-            pushed_exemplars = torch.allclose(queues[0], of_exemplars, atol=1e-4)
+            pushed_exemplars = torch.allclose(queues[0], of_exemplars, atol=0.02)
     assert values[term] > 0 and len(queues[0]) == 4 and len(queues[3]) == len(queues[5]) == 16
     early = variant == "full"
     assert torch.equal(queues[3], queues[5]) == early and pushed_exemplars != early

@@ -103,7 +103,7 @@ def matebit_terms(
     model: MATEBIT,
     discriminator: nn.Module,
     features: nn.Module,
-    edges: nn.Module,
+    edges: nn.Module | None,
     batch: Batch,
     translation: Translation,
     weights: Mapping[str, float],
@@ -117,7 +117,7 @@ def matebit_terms(
     filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does
     so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
 
-    made_style: z of the generated images. edges: H of Eq. (12). The rest as in `cocosnet_terms`.
+    made_style: z of the generated images. edges: H of Eq. (12), needed for "str" alone. The rest as in `cocosnet_terms`.
     """
     terms = _seen_terms(features, batch, translation.image, weights, feature_weights, contextual_sum)
     if any(weights.get(name) for name in STYLE_TERMS):
@@ -183,7 +183,7 @@ def _style_terms(
 def shown_to_discriminator(
     kind: type[ModelConfig], condition: Float[Tensor, "b cc h w"], image: Float[Tensor, "b 3 h w"]
 ) -> Float[Tensor, "b _ h w"]:
-    """Eq. (13) of CoCosNet and of MATEBIT judge the image alone, DynaST Eq. (10) together with the structure."""
+    """DynaST Eq. (10) judges the image together with the structure, Eq. (13) of CoCosNet and of MATEBIT the image alone."""
     return torch.cat([condition, image], dim=1) if kind is DynaSTConfig else image
 
 

@@ -22,7 +22,7 @@ MATEBIT = {
     "gpu": MATEBITConfig(size=128, widths=(48, 96, 192), encoder_blocks=2, decoder_blocks=2, style_hidden=64, style=128),
     "paper": MATEBITConfig(),
 }
-"""The model of each profile. smoke: seconds, to see that it runs; small: a minute or two, for tables over many runs, match on 16²;
+"""The model of each profile. smoke: seconds, to see that it runs; small: two minutes, for tables over many runs, match on 16²;
 cpu: a laptop, match on 32²; gpu: one large GPU, match on 32²; paper: 256², match on 32²."""
 
 MATEBIT_VARIANTS = {
