@@ -31,19 +31,19 @@ class Gain(NamedTuple):
 def mask_gains(score: Float[Tensor, "b q k"], inside: Bool[Tensor, "b q k"], alpha: float = 100.0) -> dict[str, Gain]:
     """A `Gain` for each of `READINGS`. score: A, before the cut. inside: from `links.footprint`.
 
-    A row of which every link is cut has no masked share at all, 0, unless "printed".
+    A row of which every link is cut has no masked share at all, 0, unless "printed". alpha: up to about 700, where
+    double precision ends.
     """
     score = score.double()
     cut, peak = score <= 0, score.amax(-1, keepdim=True)
     weight, magnitude = (alpha * (score - peak)).exp(), score.abs()
     lost = -weight * cut
-    level = peak.clamp_min(0)  # in the printed form a cut link counts as one of score 0, which may be the largest
-    printed = weight * (alpha * (peak - level)).exp()
+    lifted = ((-alpha * peak).exp() - weight) * cut  # in the printed form a cut link counts as one of score 0
     return {
         "magnitude": _gain(magnitude, -magnitude * cut, inside),
         "cosine": _gain(weight, lost, inside),
         "mass": _gain(weight, lost, inside, rescaled=False),
-        "printed": _gain(printed, ((-alpha * level).exp() - printed) * cut, inside),
+        "printed": _gain(weight, lifted, inside),
     }
 
 
