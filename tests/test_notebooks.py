@@ -1,11 +1,15 @@
 """The real notebooks under papermill; nbval runs every cell of them, at smoke, beside these tests."""
 
+import csv
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from exemplar_lab.notebook import run_notebook
+from exemplar_lab.cli import main
+from exemplar_lab.notebook import read_notebook, reported, run_notebook
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -39,3 +43,40 @@ def test_cocosnet_writes_its_figures_with_their_origin(tmp_path):
         assert manifest["parameters"]["profile"] == "smoke" and "torch" in manifest["versions"]
     rows = json.loads((tmp_path / "10_people.json").read_text())["parameters"]["rows"]
     assert {"CoCosNet", "oracle", "copy", "nearest label", "random"} == rows.keys()
+
+
+def printed_sweeps() -> dict[str, list[str]]:
+    """{notebook: the arguments of the sweep that its words tell a reader to type}."""
+    found = {}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in read_notebook(path).cells:
+            typed = re.search(r"^exemplar-lab (sweep .*?)\n```", cell.source, re.M | re.S)
+            if cell.cell_type == "markdown" and typed:
+                found[path.stem] = shlex.split(typed[1].replace("\\\n", " "))
+    return found
+
+
+@pytest.mark.parametrize("name", printed_sweeps())
+def test_the_table_of_ablations_is_that_of_the_printed_sweep(name, tmp_path, capsys, monkeypatch):
+    """The command is accepted as printed, and the table has a row for each of its points, and no other."""
+    monkeypatch.chdir(NOTEBOOKS.parent)
+    assert main([*printed_sweeps()[name], "--dry-run", "--out", str(tmp_path / "sweep")]) == 0
+    points = [re.split(" {2,}", line)[1] for line in capsys.readouterr().out.splitlines()[:-1]]
+    with (NOTEBOOKS.parent / "figures" / f"{name[:2]}_ablations.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    planned = {tuple(sorted(point.split(", "))) for point in points}
+    assert planned == {(f"seed={row['seed']}", f"variant={row['variant']}") for row in rows} and len(rows) == len(planned)
+    fixed = [words.split("=") for words in printed_sweeps()[name] if re.match("(steps|pairs)=", words)]
+    assert all(row[parameter] == value for row in rows for parameter, value in fixed)
+
+
+def test_what_a_sweep_keeps_of_cocosnet_is_what_its_table_holds(tmp_path):
+    """A variant, few steps, nothing compared: one row with the table's columns, and the photographs are not trained."""
+    asked = {"variant": "batch-norm", "steps": 2, "pairs": 4, "compare": False, "runs": str(tmp_path / "runs")}
+    out = run_notebook(NOTEBOOKS / "10_cocosnet.ipynb", tmp_path / "out.ipynb", asked, progress=False)
+    (row,) = reported(read_notebook(out))
+    with (NOTEBOOKS.parent / "figures" / "10_ablations.csv").open(encoding="utf-8") as file:
+        columns = csv.DictReader(file).fieldnames
+    assert set(columns) == {"variant", "seed", "steps", "pairs", *row} and all(value > 0 for value in row.values())
+    assert row["image_l1_worst"] >= row["image_l1"]
+    assert [run.name for run in (tmp_path / "runs").iterdir()] == ["cocosnet-people-smoke-batch-norm-2steps"]
