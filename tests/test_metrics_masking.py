@@ -136,6 +136,16 @@ def test_twins_against_a_loop(world, random):
             assert found[name][b].item() == pytest.approx(mean(values), abs=1e-9, nan_ok=True)
 
 
+def test_a_cell_that_is_mostly_hidden_is_asked_nothing():
+    flow = torch.tensor([1.0, 7.0])[:, None, None].expand(2, 8, 8)
+    seen = torch.ones(1, 8, 8, dtype=torch.bool)
+    seen[:, 4:, 4:] = torch.tensor([1, 0, 0, 0]).bool()  # one pixel of four, in each line of this cell
+    truth = Truth(flow[None], seen, match_set=torch.stack([flow, flow.flip(0)])[None])
+    cells = truth_of_cells(truth, (2, 2))
+    assert cells.points.isfinite().all()
+    assert twins_of(cells, (8, 8)).apart.tolist() == [[[True, True], [True, False]]]
+
+
 def test_truth_without_a_second_answer_is_refused():
     seen = torch.ones(1, 4, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="got cells with one right answer, expected a second"):
