@@ -36,6 +36,7 @@ class MATEBITConfig:
         `MATBlock`. style_hidden: of the SPADE in it.
     style: width of z. queue: m. global_style, skips: False takes z, or the skip connections, from the decoder (Table 2).
     exemplar_sees_condition: E_B sees the exemplar's own condition beside the image, which the paper does not give it.
+    values_see_colours: the values V see the exemplar's colours on the grid beside E_B's features; not in the paper either.
     Raises ValueError for settings that make no network.
     """
 
@@ -55,6 +56,7 @@ class MATEBITConfig:
     global_style: bool = True
     skips: bool = True
     exemplar_sees_condition: bool = False
+    values_see_colours: bool = False
 
     def __post_init__(self):
         widths = (
@@ -110,6 +112,7 @@ class MATEBIT(nn.Module):
                 config.form,
                 config.matching,
                 config.augmentation,
+                config.values_see_colours,
             )
             for _ in range(config.blocks)
         )

@@ -129,6 +129,7 @@ class MATBlock(nn.Module):
     ReLU): the softmax is that of A, and reliable its expected cosine. "full" is a layer of full correspondence [CoCosNet]
     alone (→ Full Corr.): PONO(X_cor + Q), neither filled nor augmented.
     Queries and keys see the positions, values do not, so that a place carries its look and not its address.
+    values_see_colours: V is made from [Y_B, y_B↓] and not from Y_B alone.
     """
 
     def __init__(
@@ -140,9 +141,12 @@ class MATBlock(nn.Module):
         form: Form,
         matching: Matching,
         augmentation: Augmentation,
+        values_see_colours: bool = False,
     ):
         super().__init__()
-        self.query, self.key, self.value = (conv(width, width, 1) for _ in range(3))
+        self.query, self.key = conv(width, width, 1), conv(width, width, 1)
+        self.value = conv(width + 3 * values_see_colours, width, 1)
+        self.values_see_colours = values_see_colours
         full = matching == "full"
         self.modulate = None if full else SpadeNorm(width, condition_channels, hidden, "position")
         self.augment = None if full else AdaConv(width) if augmentation == "adaconv" else FeedForward(width)
@@ -161,7 +165,8 @@ class MATBlock(nn.Module):
         """exemplar: y_B on the grid of the match, to be warped. record: keep scores and weights, b q k each."""
         query = self.query(x + positions)
         unit_query, unit_key = normalise(query), normalise(self.key(y + key_positions))
-        values = torch.cat([self.value(y), exemplar], dim=1).flatten(2).transpose(1, 2)
+        seen = torch.cat([y, 4 * exemplar - 2], dim=1) if self.values_see_colours else y
+        values = torch.cat([self.value(seen), exemplar], dim=1).flatten(2).transpose(1, 2)
         score = weight = None
         if record or self.form != "cosine":
             score = cosine_score(unit_query, unit_key)

@@ -113,7 +113,7 @@ def matebit_terms(
     """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
 
     By name: style (Eq. 7), align (8), corr (9, mean over blocks), perc (10), context (11), str (12), adv (13). The paper has
-    neither feat, Eq. (8) of [CoCosNet], nor pixel, ‖Î − I‖² of Eq. (10) of [DynaST]. In the place of style, with the queue
+    neither feat, Eq. (8) of [CoCosNet], nor pixel, the mean L1 distance to the target. In the place of style, with the queue
     filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does
     so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
 
@@ -134,7 +134,7 @@ def matebit_terms(
             of_target = features(edges(batch.target).expand(-1, 3, -1, -1), EDGE_LAYERS)
         terms["str"] = structural(drawn, of_target)
     if weights.get("pixel"):
-        terms["pixel"], _ = reconstruction(translation.image, batch.target, {}, {}, {}, batch.paired)
+        terms["pixel"] = warp_matching(translation.image, batch.target, batch.paired)
     if weights.get("adv"):
         terms["adv"] = hinge_generator(discriminator(translation.image))
     return terms
