@@ -33,7 +33,7 @@ VARIANTS = {
     "w/o skips": {"skips": False},
     "w/o global style": {"global_style": False},
     "w/o MAT": {"blocks": 0},
-    "sees condition": {"exemplar_sees_condition": True},
+    "sees condition and colours": {"exemplar_sees_condition": True, "values_see_colours": True},
 }
 
 
@@ -53,16 +53,16 @@ def test_every_variant_runs_and_the_record_changes_nothing(changes):
     recorded, exact = model(*inputs()), model(*inputs(), record=False)
     assert recorded.image.shape == (2, 3, 32, 32) and recorded.image.min() > 0 and recorded.image.max() < 1
     assert exact.matches == () and len(recorded.matches) == len(recorded.warps) == model.config.blocks
-    torch.testing.assert_close(exact.image, recorded.image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(exact.image, recorded.image, atol=1e-4, rtol=0)
     small = F.interpolate(inputs()[1], (8, 8), mode="area")
     for match, warp, other in zip(recorded.matches, recorded.warps, exact.warps, strict=True):
         assert isinstance(match, DenseMatch) and match.query_size == match.key_size == (8, 8)
         torch.testing.assert_close(warp, match.warp(small))
-        torch.testing.assert_close(other, warp, atol=1e-5, rtol=0)
+        torch.testing.assert_close(other, warp, atol=1e-4, rtol=0)
     if recorded.matches:
         score, reliable = recorded.features["score"], recorded.features["reliable"]
         assert score.shape == (2, 3, 64, 64) and reliable.shape == (2, 3, 8, 8) and "score" not in exact.features
-        torch.testing.assert_close(exact.features["reliable"], reliable, atol=1e-5, rtol=0)
+        torch.testing.assert_close(exact.features["reliable"], reliable, atol=1e-4, rtol=0)
         kept = torch.stack([match.weight for match in recorded.matches], dim=1) > 0
         if changes.get("matching", "masked") == "masked" and changes.get("form") != "printed":
             assert not (kept & (score <= 0)).any()
@@ -151,7 +151,7 @@ def test_adain_block_has_the_look_of_the_code():
         block = AdaINBlock(8, width).eval()
         change = (block(x, style) - x).flatten(2)
         mean, deviation = (
-            (0 * change[..., 0], 1 + 0 * change[..., 0]) if width is None else block.modulate(style).chunk(2, dim=1)
+            (0 * change[..., 0], 1 + 0 * change[..., 0]) if width is None else block.modulate(style * 3**0.5).chunk(2, dim=1)
         )
         torch.testing.assert_close(change.mean(2), mean, atol=1e-5, rtol=0)
         torch.testing.assert_close(
@@ -181,9 +181,10 @@ def test_the_paper_preset_has_the_size_of_the_released_model():
     with torch.device("meta"):
         model = MATEBIT(MATEBITConfig())
         count = sum(parameter.numel() for parameter in model.parameters())
-        condition, exemplar = torch.empty(1, 3, 256, 256), torch.empty(1, 3, 256, 256)
-    assert 100e6 < count < 110e6 and len(model.queue.codes) == 1024 and len(model.blocks) == 3
-    assert condition.shape == exemplar.shape
+        translation = model(torch.empty(2, 3, 256, 256), torch.empty(2, 3, 256, 256))
+    assert 100e6 < count < 110e6 and len(model.queue.codes) == 1024
+    assert translation.image.shape == (2, 3, 256, 256)
+    assert [match.weight.shape for match in translation.matches] == [(2, 1024, 1024)] * 3
 
 
 @pytest.mark.parametrize(

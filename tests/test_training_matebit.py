@@ -1,12 +1,15 @@
 """MATEBIT's recipes: the rows of Table 2, the queue of style codes, and a run that may be stopped at any moment."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
 import pytest
 import torch
-from test_training import assert_same, weights_of
+from test_training import WORKER, assert_same, weights_of
 
 from exemplar_lab.models.matebit import MATEBIT
 from exemplar_lab.training import state
@@ -136,3 +139,18 @@ def test_profiles_and_variants_are_checked():
     ):
         with pytest.raises(ValueError, match=said):
             make_recipe(*arguments)
+
+
+def test_two_processes_share_a_step_and_the_queue(tmp_path):
+    """Both push the codes of both, in the order of the batch, so that what is held against an image is what one would hold."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [WORKER, tmp_path / "two", "--recipe=matebit"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    recipe = replace(make_recipe("matebit", "people", "smoke"), steps=6, batch_size=4, save_every=2)
+    list(train(recipe, tmp_path / "one"))
+    logs = [[list(row.values())[:-1] for row in read_log(tmp_path / run)] for run in ("two", "one")]
+    assert torch.allclose(*(torch.tensor(log[0]) for log in logs), rtol=1e-3)
+    shared, alone = (read_checkpoint(last_checkpoint(tmp_path / run)).model for run in ("two", "one"))
+    assert shared["queue.pushed"] == alone["queue.pushed"] == 16
+    torch.testing.assert_close(shared["queue.codes"][:4], alone["queue.codes"][:4], atol=1e-3, rtol=0)
