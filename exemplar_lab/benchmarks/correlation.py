@@ -1,7 +1,8 @@
-"""Milliseconds of CoCosNet's Eq. (4): ours, the plain formulation, and torch's own."""
+"""Milliseconds of CoCosNet's Eq. (4) and of MATEBIT's Eq. (2), (3): ours, the plain formulation, and torch's own."""
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exemplar_lab.ops.correlation import attend
+from exemplar_lab.ops.masking import masked_weight
 
 CASES = {"32² b8 c64": (8, 32 * 32, 64), "64² b1 c256": (1, 64 * 64, 256), "128² b1 c64": (1, 128 * 128, 64)}
 """Grid, batch and feature width: the `cpu` profile, the paper's match, and a grid whose q × k weights would take 1 GB."""
@@ -18,11 +20,11 @@ _LARGEST_PLAIN = 2**25
 
 
 def report(device: str = "cpu", repeats: int = 5) -> dict[str, dict[str, dict[str, float]]]:
-    """{case: {method: {"forward_ms", "both_ms", "difference"}}} for CoCosNet Eq. (4) at a temperature of 0.01.
+    """{case: {method: {"forward_ms", "both_ms", "difference"}}} for CoCosNet Eq. (4) at a temperature of 0.01, and masked.
 
     plain: softmax(q kᵀ / τ) v, weights written out. sdpa: torch's scaled_dot_product_attention, which wants values as wide as
-    the keys. ours: `ops.correlation.attend`. Medians of `repeats`, in milliseconds; both: forward and backward. difference:
-    largest absolute difference of the answer to ours.
+    the keys. ours: `ops.correlation.attend`. masked, masked plain: the same with negative scores cut. Medians of `repeats`, in
+    milliseconds; both: forward and backward. difference: largest absolute difference of the answer to ours, or to masked.
     """
     times = {}
     for case, (batch, positions, width) in CASES.items():
@@ -32,14 +34,15 @@ def report(device: str = "cpu", repeats: int = 5) -> dict[str, dict[str, dict[st
             for _ in range(2)
         )
         value = torch.rand(batch, positions, 3, generator=generator).to(device)
-        methods = {"plain": _plain, "sdpa": _sdpa, "ours": lambda q, k, v: attend(q, k, v, 100.0)}
+        ours, masked = (partial(attend, scale=100.0, positive=positive) for positive in (False, True))
+        methods = {"plain": _plain, "sdpa": _sdpa, "ours": ours, "masked plain": _masked_plain, "masked": masked}
         if batch * positions**2 > _LARGEST_PLAIN:
-            del methods["plain"]
+            del methods["plain"], methods["masked plain"]
         with torch.no_grad():
-            ours = methods["ours"](query, key, value)
+            answers = {cut: method(query, key, value) for cut, method in ((False, ours), (True, masked))}
         times[case] = {
             name: _time(method, (query, key, value), repeats)
-            | {"difference": float((method(query, key, value).detach() - ours).abs().max())}
+            | {"difference": float((method(query, key, value).detach() - answers["masked" in name]).abs().max())}
             for name, method in methods.items()
         }
     return times
@@ -47,6 +50,10 @@ def report(device: str = "cpu", repeats: int = 5) -> dict[str, dict[str, dict[st
 
 def _plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.softmax(query @ key.transpose(1, 2) * 100, dim=-1) @ value
+
+
+def _masked_plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return masked_weight(query @ key.transpose(1, 2), 100.0) @ value
 
 
 def _sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

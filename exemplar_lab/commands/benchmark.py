@@ -73,7 +73,7 @@ def _print_world(report: dict[str, dict[str, dict[str, float]]]) -> None:
 def _print_times(report: dict[str, dict[str, dict[str, float]]]) -> None:
     for case, methods in report.items():
         for name, times in methods.items():
-            print(f"{case:12} {name:6} forward {times['forward_ms']:8.1f} ms   forward + backward {times['both_ms']:8.1f} ms")
+            print(f"{case:12} {name:12} forward {times['forward_ms']:8.1f} ms   forward + backward {times['both_ms']:8.1f} ms")
 
 
 def benchmark_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,10 @@ _CHUNK = {"cpu": 2**20, "cuda": 2**26}
 """Scores that `attend` holds at once: 4 MB of float32 stay in a core's cache, 256 MB keep a GPU busy."""
 
 
+_CUT = -1e30
+"""Score of a link that is cut: its weight underflows to zero."""
+
+
 def normalise(
     feature: Float[Tensor, "b c h w"],
     centring: Centring = "channel",
@@ -107,12 +111,12 @@ class _Attend(torch.autograd.Function):
         normaliser = query.new_empty(query.shape[:2])
         for rows in _row_chunks(query, key):
             score = torch.baddbmm(query.new_zeros(()), query[:, rows], key.transpose(1, 2), beta=0, alpha=scale / log(2))
-            cut = score <= 0 if positive else None
+            score = F.threshold_(score, 0.0, _CUT) if positive else score
             peak = score.amax(-1, keepdim=True)
             weight = score.sub_(peak).exp2_()
-            weight = weight if cut is None else weight.masked_fill_(cut, 0)
             total = weight.sum(-1, keepdim=True)
-            answer[:, rows] = (weight @ value) / total.clamp_min(torch.finfo(total.dtype).tiny)
+            total = total.masked_fill_(peak <= 0, torch.inf) if positive else total
+            answer[:, rows] = (weight @ value) / total
             normaliser[:, rows] = (peak + total.log2()).squeeze(-1)
         ctx.save_for_backward(query, key, value, answer, normaliser)
         ctx.scale, ctx.positive = scale, positive
@@ -126,12 +130,13 @@ class _Attend(torch.autograd.Function):
         grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         inner = (grad * answer).sum(-1)
         for rows in _row_chunks(query, key):
-            score = torch.baddbmm(
-                normaliser[:, rows, None], query[:, rows], key.transpose(1, 2), beta=-1, alpha=ctx.scale / log(2)
-            )
-            cut = score <= -normaliser[:, rows, None] if ctx.positive else None  # from all of them the normaliser is taken
+            of_row, keys = normaliser[:, rows, None], key.transpose(1, 2)
+            if ctx.positive:
+                score = torch.baddbmm(query.new_zeros(()), query[:, rows], keys, beta=0, alpha=ctx.scale / log(2))
+                score = F.threshold_(score, 0.0, _CUT).sub_(of_row)
+            else:
+                score = torch.baddbmm(of_row, query[:, rows], keys, beta=-1, alpha=ctx.scale / log(2))
             weight = score.exp2_()
-            weight = weight if cut is None else weight.masked_fill_(cut, 0)
             if ctx.needs_input_grad[2]:
                 grad_value.baddbmm_(weight.transpose(1, 2), grad[:, rows])
             if needs_match:

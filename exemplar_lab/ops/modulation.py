@@ -20,7 +20,7 @@ def positional_norm(feature: Float[Tensor, "b c h w"], eps: float = 1e-5) -> Flo
 def spade(
     normalised: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c h w"], shift: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b c h w"]:
-    """Eq. (5) of [CoCosNet] and Eq. (4) of [MATEBIT]: α(r) × (F − μ)/σ + β(r), every position with a scale and shift of its own.
+    """Eq. (5) of [CoCosNet] and Eq. (4) of [MATEBIT]: α(r) × (F − μ)/σ + β(r), for each position its own.
 
     normalised: (F − μ)/σ, after `positional_norm` (CoCosNet) or batch normalisation (SPADE).
     scale, shift: α and β, read from the warped exemplar; in [MATEBIT] γ and β, read from the condition x_A.
