@@ -41,6 +41,7 @@ def test_maps_of_a_query_says_all_it_was_given():
     assert inside_page(figure) and dict(matplotlib.rcParams) == before
     axes = np.array(figure.axes).reshape(3, 5)
     assert [axis.get_title() for axis in axes[0]] == ["", "map 0", "map 1", "map 2", "map 3"]
+    assert not any(axis.get_title() for axis in axes[1:].flat)
     assert [axis.get_xlabel() for axis in axes[:, 0]] == ["target", "exemplar", "output"]
     assert [axis.get_ylabel() for axis in axes[:, 1]] == list(given["maps"])
     assert axes[2, 4].get_xlabel() == "block 2, map 3"
