@@ -154,3 +154,18 @@ def test_two_processes_share_a_step_and_the_queue(tmp_path):
     shared, alone = (read_checkpoint(last_checkpoint(tmp_path / run)).model for run in ("two", "one"))
     assert shared["queue.pushed"] == alone["queue.pushed"] == 16
     torch.testing.assert_close(shared["queue.codes"][:4], alone["queue.codes"][:4], atol=1e-3, rtol=0)
+
+
+def test_the_edges_of_the_structural_loss_are_chosen_by_name(monkeypatch):
+    hed = make_recipe("matebit", "faces", "smoke", edges="hed")
+    assert hed.edges == "hed" and hed.name == "matebit-faces-smoke-hed" and SMOKE.edges == "soft"
+    monkeypatch.delenv("EXEMPLAR_LAB_HED", raising=False)
+    with pytest.raises((ValueError, FileNotFoundError), match="hed"):
+        TrainingState(hed, make_fabric("cpu"))
+    for arguments, said in (
+        (("matebit", "faces", "smoke", 0, "full", None, "canny"), "got the edges 'canny', expected one of soft, hed"),
+        (("dynast", "people", "smoke", 0, "full", None, "hed"), "dynast-people-smoke, which has no term that looks at edges"),
+        (("matebit", "faces", "smoke", 0, "without-structure-loss", None, "hed"), "which has no term that looks at edges"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            make_recipe(*arguments)

@@ -19,7 +19,7 @@ def train(given: argparse.Namespace) -> None:
         return _train_features(given)
     from exemplar_lab.training.recipes import make_recipe
 
-    recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant, given.features)
+    recipe = make_recipe(given.model, given.data, given.profile, given.seed, given.variant, given.features, given.edges)
     _train(recipe, given.out or Path("runs") / recipe.name, given.device)
 
 
@@ -28,7 +28,7 @@ def _train_features(given: argparse.Namespace) -> None:
     from exemplar_lab.training.feature_recipe import feature_recipe
     from exemplar_lab.training.feature_state import ship_features
 
-    for option, without in (("data", "people"), ("variant", "full"), ("features", None)):
+    for option, without in (("data", "people"), ("variant", "full"), ("features", None), ("edges", "soft")):
         if (value := getattr(given, option)) != without:
             raise ValueError(f"got --{option} {value} for the features, which have one recipe: leave it out")
     recipe = feature_recipe(given.profile, given.seed)
@@ -76,6 +76,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit, else fixed)"
     )
+    parser.add_argument("--edges", default="soft", help="what matebit's structural loss draws edges with: soft or hed")
     parser.add_argument(
         "--variant",
         default="full",

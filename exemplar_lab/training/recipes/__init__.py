@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from exemplar_lab.nn.edges import NETWORKS as EDGE_NETWORKS
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
 from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
@@ -19,7 +20,13 @@ _OF_MODEL = {
 
 
 def make_recipe(
-    model: str, data: str = "people", profile: str = "cpu", seed: int = 0, variant: str = "full", features: str | None = None
+    model: str,
+    data: str = "people",
+    profile: str = "cpu",
+    seed: int = 0,
+    variant: str = "full",
+    features: str | None = None,
+    edges: str = "soft",
 ) -> Recipe:
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
@@ -27,6 +34,8 @@ def make_recipe(
         "style".
     features: what perceptual losses look through: "fixed", "lab", or "vgg19", the papers' network, which needs its weights (see
         `nn.features.load_vgg19`); each with λ of its own. None: what the recipe says.
+    edges: what Eq. (12) of MATEBIT draws edges with: "soft", or "hed", the paper's network, which needs its weights (see
+        `nn.edges.edge_network`).
 
     Raises ValueError for anything unknown.
     """
@@ -37,6 +46,10 @@ def make_recipe(
         recipe = of_folder(profile, seed, variant, folder=data)
     else:
         raise ValueError(f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs")
+    if one_of(EDGE_NETWORKS, "edges", edges) != recipe.edges:
+        if not recipe.weights.get("str"):
+            raise ValueError(f"got the edges {edges!r} for {recipe.name}, which has no term that looks at edges: leave it out")
+        recipe = replace(recipe, name=f"{recipe.name}-{edges}", edges=edges)
     if features is None or one_of(LAMBDAS, "features", features) == recipe.features:
         return recipe
     weights = LAMBDAS[features] if recipe.feature_weights else {}
