@@ -165,6 +165,7 @@ class MATBlock(nn.Module):
         """exemplar: y_B on the grid of the match, to be warped. record: keep scores and weights, b q k each."""
         query = self.query(x + positions)
         unit_query, unit_key = normalise(query), normalise(self.key(y + key_positions))
+        # In [−1, 1], three colours would be a whisper beside the features.
         seen = torch.cat([y, 4 * exemplar - 2], dim=1) if self.values_see_colours else y
         values = torch.cat([self.value(seen), exemplar], dim=1).flatten(2).transpose(1, 2)
         score = weight = None
