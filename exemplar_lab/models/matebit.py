@@ -141,7 +141,7 @@ class MATEBIT(nn.Module):
         self._check(condition, exemplar, exemplar_condition)
         structure = self.condition_encoder(condition)
         seen = self._encode_exemplar(exemplar, exemplar_condition)
-        x, y = (F.group_norm(features[-1], 1) for features in (structure, seen))
+        x, y = _on_grid(structure), _on_grid(seen)
         size = (x.shape[2], x.shape[3])
         features = {"structure": x, "style": self.style(seen)}
         positions = position_encoding(x.shape[1], size, x)
@@ -162,7 +162,7 @@ class MATEBIT(nn.Module):
         self, image: Float[Tensor, "b 3 h w"], condition: Float[Tensor, "b cc h w"] | None = None
     ) -> Float[Tensor, "b c hs ws"]:
         """E_B(x_B): what Eq. (8) compares with `structure`."""
-        return self._encode_exemplar(image, condition)[-1]
+        return _on_grid(self._encode_exemplar(image, condition))
 
     def style_code(
         self, image: Float[Tensor, "b 3 h w"], condition: Float[Tensor, "b cc h w"] | None = None
@@ -196,3 +196,11 @@ class MATEBIT(nn.Module):
                     f"got {name} of shape {tuple(tensor.shape)}, expected {expected}: resize or repeat it, "
                     "or load a checkpoint trained for this kind of condition"
                 )
+
+
+def _on_grid(features: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c hs ws"]:
+    """The coarsest features, scaled to mean 0 and deviation 1 over the whole map, so that no scale has to be learnt first.
+
+    A look that differs from place to place, colours too, survives this; positional normalisation would take it.
+    """
+    return F.group_norm(features[-1], 1)

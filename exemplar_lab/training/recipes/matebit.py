@@ -69,7 +69,7 @@ _SMALL_RUN = {
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 4, "save_every": 6, "discriminator_width": 8},
     "small": _SMALL_RUN | {"steps": 150},
-    "cpu": _SMALL_RUN | {"steps": 600, "weights": _WEIGHTS | {"pixel": 30.0}},
+    "cpu": _SMALL_RUN | {"steps": 500, "weights": _WEIGHTS | {"pixel": 30.0}},
     "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 32, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 300_000, "batch_size": 32, "save_every": 2000, "decay_from": 0.5, "pseudo": 1.0}
     | {"weights": {"style": 1.0, "align": 10.0, "corr": 100.0, "str": 1.0, "perc": 1.0, "context": 1.0, "adv": 1.0}},
