@@ -109,7 +109,11 @@ def test_style_code_of_the_exemplar_is_the_one_that_is_used():
         model = model_of(**changes)
         translation = model(condition, exemplar, own)
         torch.testing.assert_close(model.style_code(exemplar, own), translation.features["style"])
-        assert model.align(exemplar, own).shape == translation.features["structure"].shape == (2, 16, 8, 8)
+        aligned, structure = model.align(exemplar, own), translation.features["structure"]
+        assert aligned.shape == structure.shape == (2, 16, 8, 8)
+        for one in (aligned, structure):  # Eq. (8) compares what was scaled alike
+            torch.testing.assert_close(one.mean((1, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
+            torch.testing.assert_close(one.std((1, 2, 3)), torch.ones(2), atol=1e-2, rtol=0)
 
 
 def test_the_queue_keeps_the_first_or_the_newest():
