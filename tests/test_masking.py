@@ -108,7 +108,7 @@ def test_attending_in_linear_memory_is_the_form_cosine(monkeypatch, cells, maske
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_cut_row_gives_no_gradient_and_no_nan(seed):
-    """Beside a row that is kept, in single precision, where the normaliser of the cut row is minus infinity."""
+    """Beside a row that is kept, in single precision, where the normaliser of the cut row is infinite."""
     query = units(1, 2, 4, seed=seed).float()
     query[:, 1] = -query[:, 0]
     key = (query[:, :1] + 0.1 * random(1, 6, 4, seed=seed + 9).float()).requires_grad_()
@@ -212,3 +212,11 @@ def test_the_printed_equations_equal_the_recording(parity):
     share = reliable_share(score, weight, "printed").unflatten(1, (8, 8))
     left = unmatched_query(share, torch.ones(2, 1, 8, 8))
     torch.testing.assert_close(left, recorded["paper_one_minus_sum"], atol=1e-5, rtol=0)
+
+
+def test_half_precision_cuts_as_well():
+    """The score of a cut link must be a number of the type."""
+    query, key, value = units(1, 6, 4).half(), units(1, 5, 4, seed=1).half(), random(1, 5, 2, seed=2).half()
+    found, _ = masked_attend(query, key, value, 10.0)
+    score = cosine_score(query.float(), key.float())
+    torch.testing.assert_close(found.float(), masked_weight(score, 10.0) @ value.float(), atol=0.02, rtol=0)

@@ -118,13 +118,13 @@ def test_style_code_of_the_exemplar_is_the_one_that_is_used():
 
 def test_the_queue_keeps_the_first_or_the_newest():
     queue = StyleQueue(5, 2)
-    assert queue.negatives().shape == (0, 2) and not queue.full
+    assert queue.negatives().shape == (0, 2)
     codes = torch.arange(16.0).reshape(8, 2)
     queue.push(codes[:3], early=True)
     torch.testing.assert_close(queue.negatives(), codes[:3])
     held = queue.negatives()
     queue.push(codes[3:], early=True)
-    assert queue.full and torch.equal(queue.negatives(), codes[:5]) and torch.equal(held, codes[:3])
+    assert torch.equal(queue.negatives(), codes[:5]) and torch.equal(held, codes[:3])
     queue.push(codes, early=True)
     assert torch.equal(queue.negatives(), codes[:5])
 
@@ -132,9 +132,11 @@ def test_the_queue_keeps_the_first_or_the_newest():
     for start in (0, 3, 6):
         queue.push(codes[start : start + 3], early=False)
     assert sorted(queue.negatives()[:, 0].tolist()) == codes[3:, 0].tolist()
+    queue.push(codes, early=False)  # more than there is room for
+    assert sorted(queue.negatives()[:, 0].tolist()) == codes[3:, 0].tolist()
     other = StyleQueue(5, 2)
     other.load_state_dict(queue.state_dict())
-    assert torch.equal(other.negatives(), queue.negatives()) and other.full
+    assert torch.equal(other.negatives(), queue.negatives())
 
 
 def test_coordinate_attention_gates_rows_and_columns():

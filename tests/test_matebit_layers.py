@@ -222,7 +222,7 @@ def test_a_block_is_equations_1_to_6(form, matching):
     torch.testing.assert_close(got, expected)
 
 
-def test_style_codes_are_unit_vectors_of_statistics():
+def test_style_codes_are_unit_vectors_of_means():
     layer = StyleCode((3, 4), 6).double()
     features = [random(2, 3, 6, 6), random(2, 4, 3, 3, seed=1)]
     code = layer(features)
@@ -230,6 +230,8 @@ def test_style_codes_are_unit_vectors_of_statistics():
     order = random(36).argsort()
     moved = [features[0].flatten(2)[..., order].unflatten(2, (6, 6)), features[1].flip(2, 3)]
     torch.testing.assert_close(layer(moved), code)
+    wider = features[0] + 3 * (features[0] - features[0].mean((2, 3), keepdim=True))
+    torch.testing.assert_close(layer([wider, features[1]]), code)
     assert not torch.allclose(layer([2 * features[0], features[1]]), code)
 
 

@@ -11,11 +11,17 @@ import pytest
 import torch
 from test_training import WORKER, assert_same, weights_of
 
+from exemplar_lab.losses.adversarial import hinge_discriminator
+from exemplar_lab.losses.contrast import contrastive_style
+from exemplar_lab.losses.correspondence import domain_alignment, warp_matching
+from exemplar_lab.losses.perceptual import perceptual
+from exemplar_lab.losses.structure import structural
 from exemplar_lab.models.matebit import MATEBIT
 from exemplar_lab.training import state
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.log import read_log
 from exemplar_lab.training.loop import make_fabric, train
+from exemplar_lab.training.objective import EDGE_LAYERS, discriminator_loss, matebit_terms
 from exemplar_lab.training.recipes import make_recipe
 from exemplar_lab.training.recipes.matebit import MATEBIT as PRESETS
 from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, MATEBIT_VARIANTS
@@ -98,7 +104,10 @@ def test_every_row_of_table_2_takes_a_step(variant):
     for number in (1, 2):
         values, translation = training.step(training.batch(number), number, Path())
     assert all(map(isfinite, values.values())) and len(translation.warps) == recipe.model.blocks
-    assert {name for name, weight in recipe.weights.items() if weight} == values.keys() - {"discriminator"}
+    gone = {"without-style-loss": {"style"}, "without-structure-loss": {"str"}, "without-mat": {"corr"}}.get(variant, set())
+    renamed = {"exemplars-loss": {"style_exemplars"}, "cast-loss": {"style_cast"}}.get(variant, set())
+    usual = {name for name, weight in SMOKE.weights.items() if weight}
+    assert values.keys() - {"discriminator"} == usual - gone - ({"style"} if renamed else set()) | renamed
     assert recipe.name == "matebit-faces-smoke" + ("" if variant == "full" else f"-{variant}")
 
 
@@ -114,6 +123,41 @@ def test_every_source_gives_what_the_model_expects(data, tmp_path):
     model = MATEBIT(recipe.model).eval()
     with torch.inference_mode():
         assert model(batch.condition, batch.exemplar, batch.exemplar_condition).image.shape == batch.target.shape
+
+
+def test_every_term_is_what_its_equation_says():
+    """By hand: Eq. (8) asks the target, (9) all blocks, (12) the edges of the target, and (7) moves the image alone."""
+    training = TrainingState(make_recipe("matebit", "faces", "smoke"), make_fabric("cpu"))
+    model, network = training.model.eval(), training.features
+    model.queue.push(torch.nn.functional.normalize(torch.randn(5, 8), dim=1), early=True)
+    batch = training.batch(1)
+    translation = model(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
+    made_style = model.style_code(translation.image, batch.condition).detach().requires_grad_()
+    bare = (model, training.discriminator, network, training.edges)
+    terms = matebit_terms(*bare, batch, translation, SMOKE.weights, SMOKE.feature_weights, made_style)
+    z, aligned = translation.features["style"], model.align(batch.target, batch.condition)
+    of_edges = [network(training.edges(one).expand(-1, 3, -1, -1), EDGE_LAYERS) for one in (translation.image, batch.target)]
+    expected = {
+        "style": contrastive_style(made_style, z, model.queue.negatives()),
+        "align": domain_alignment(translation.features["structure"], aligned),
+        "corr": sum(warp_matching(warp, batch.target, batch.paired) for warp in translation.warps) / len(translation.warps),
+        "str": structural(*of_edges),
+        "perc": perceptual(network(translation.image, ["relu4_2"]), network(batch.target, ["relu4_2"])),
+        "pixel": (translation.image - batch.target).abs().mean(),
+        "adv": -torch.stack([logit.mean() for logit in training.discriminator(translation.image)]).mean(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-4)
+    (of_z,) = torch.autograd.grad(terms["style"], z, allow_unused=True, retain_graph=True)
+    assert of_z is None and torch.autograd.grad(terms["style"], made_style)[0].abs().max() > 0
+
+
+def test_the_discriminator_holds_images_against_exemplars():
+    training = TrainingState(SMOKE, make_fabric("cpu"))
+    batch, image = training.batch(1), torch.rand(4, 3, 32, 32)
+    real, made = (training.discriminator.eval()(one) for one in (batch.exemplar, image))
+    found = discriminator_loss(SMOKE.model, training.discriminator, batch, image)
+    torch.testing.assert_close(found, hinge_discriminator(real, made), atol=1e-5, rtol=1e-4)
 
 
 def test_a_nan_names_step_and_term(tmp_path, monkeypatch):
@@ -151,6 +195,7 @@ def test_two_processes_share_a_step_and_the_queue(tmp_path):
     list(train(recipe, tmp_path / "one"))
     logs = [[list(row.values())[:-1] for row in read_log(tmp_path / run)] for run in ("two", "one")]
     assert torch.allclose(*(torch.tensor(log[0]) for log in logs), rtol=1e-3)
+    assert torch.allclose(*(torch.tensor(log[1]) for log in logs), rtol=0.05, atol=0.02)  # now something is in the queue
     shared, alone = (read_checkpoint(last_checkpoint(tmp_path / run)).model for run in ("two", "one"))
     assert shared["queue.pushed"] == alone["queue.pushed"] == 16
     torch.testing.assert_close(shared["queue.codes"][:4], alone["queue.codes"][:4], atol=1e-3, rtol=0)

@@ -71,12 +71,17 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         default="people",
         help="people, faces, scenes, paintings, photos, style (dynast alone), or a folder of photographs (default: people)",
     )
-    parser.add_argument("--profile", default="cpu", help="smoke, cpu, gpu or paper (default: cpu)")
+    parser.add_argument("--profile", default="cpu", help="smoke, small (matebit alone), cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--features", help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit, else fixed)"
+        "--features",
+        help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit's short profiles, else fixed)",
     )
-    parser.add_argument("--edges", default="soft", help="what matebit's structural loss draws edges with: soft or hed")
+    parser.add_argument(
+        "--edges",
+        default="soft",
+        help="what matebit's structural loss draws edges with: soft, or hed, whose weights EXEMPLAR_LAB_HED names",
+    )
     parser.add_argument(
         "--variant",
         default="full",

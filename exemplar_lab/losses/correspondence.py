@@ -22,7 +22,7 @@ def domain_alignment(x_s: Float[Tensor, "b c h w"], y_s: Float[Tensor, "b c h w"
     x_s, y_s: the adapted features of `Batch.condition` and `Batch.target` (not of the exemplar). Both are scaled to unit
     length over channels here, so the loss cannot fall by shrinking them; features that come so scaled are not changed. Mean
     over all elements.
-    Released code: the same, weight 10.
+    Released code: the same, weight 10; of [MATEBIT] at four scales.
     """
     return (direction(x_s) - direction(y_s)).abs().mean()
 

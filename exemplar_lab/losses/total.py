@@ -10,7 +10,8 @@ def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float | int]) 
     """Eq. (14) of [CoCosNet] and Eq. (15) of [DynaST] and Eq. (14) of [MATEBIT]: the weighted sum of any terms by name.
 
     ψ₁L_feat + ψ₂L_perc + ψ₃L_context + ψ₄L_adv + ψ₅L_domain + ψ₆L_reg of the first, L_t + λ_m L_m of the second, λ₁L_style +
-    λ₂L_align + λ₃L_corr + λ₄L_str + λ₅(L_perc + L_ctx) + λ₆L_adv of the third.
+    λ₂L_align + λ₃L_corr + λ₄L_str + λ₅(L_perc + L_ctx) + λ₆L_adv of the third, which prints max over D of a sum with the
+    discriminator's loss; as Eq. (13) defines that loss, D must make it small, and does so for itself here.
     terms: scalars. weights: ψ by the same names. A term of weight 0 need not be there; where it is, it is not added, so that it
     can be watched at no risk. Raises ValueError for a term without a weight and for a weight without its term.
     Released code: adds 10 × the L1 distance of discriminator features.

@@ -92,7 +92,11 @@ class MATEBITConfig:
 
 
 class MATEBIT(nn.Module):
-    """The whole of the paper's Fig. 2. Built from `MATEBITConfig`; see `forward`."""
+    """The whole of the paper's Fig. 2. Built from `MATEBITConfig`; see `forward`.
+
+    The paper says that all layers are spectrally normalised. Here all convolutions are, but those of coordinate attention,
+    which only make gates; linear layers are not.
+    """
 
     def __init__(self, config: MATEBITConfig):
         super().__init__()

@@ -128,7 +128,8 @@ class MATBlock(nn.Module):
     hidden: of the SPADE of Eq. (4). alpha, form: see `ops.masking`. matching: "unmasked" leaves the ReLU out (Table 2, w/o
     ReLU): the softmax is that of A, and reliable its expected cosine. "full" is a layer of full correspondence [CoCosNet]
     alone (→ Full Corr.): PONO(X_cor + Q), neither filled nor augmented.
-    Queries and keys see the positions, values do not, so that a place carries its look and not its address.
+    Queries and keys see the positions, values do not, so that a place carries its look and not its address (the paper adds
+    them to X_A and Y_B, and so to V). μ and σ of Eq. (4) are those of a position over its channels; the paper does not say.
     values_see_colours: V is made from [Y_B, y_B↓] and not from Y_B alone.
     """
 
@@ -189,7 +190,7 @@ class MATBlock(nn.Module):
 def position_encoding(width: int, size: tuple[int, int], like: Tensor) -> Float[Tensor, "1 c h w"]:
     """Sines and cosines of x and y, at wave lengths from two images down to an eighth of one; `width` is a multiple of 4.
 
-    The paper says "positional encoding" and no more. The released code learns a map of fixed size.
+    The paper says "positional encoding" and no more. Released code: a learnt map of fixed size.
     """
     octaves = torch.arange(width // 4, device=like.device, dtype=like.dtype) * (4 / max(1, width // 4 - 1))
     waves = torch.pi * 2**octaves
@@ -225,17 +226,15 @@ class StyleQueue(nn.Module):
     """The style codes that Eq. (7) holds against an image: a buffer, so that checkpoints keep it.
 
     length: m, 1024 in the paper. `push` with `early` keeps the first m codes for good: "images generated in early training
-    stages"; without it the newest m, first in, first out, as the released code does with the codes of exemplars.
+    stages"; without it the newest m, first in, first out, as the released code does with the codes of exemplars. With 32 images
+    a step the first 32 steps fill 1024 places, and a code stays what E_B made of its image then: the paper says neither how
+    long the early stages last nor whether codes are renewed.
     """
 
     def __init__(self, length: int, code: int):
         super().__init__()
         self.register_buffer("codes", torch.zeros(length, code))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.long))
-
-    @property
-    def full(self) -> bool:
-        return int(self.pushed) >= len(self.codes)
 
     def negatives(self) -> Float[Tensor, "m z"]:
         """What has been pushed so far, no row before the first push; a copy, which a push before the backward pass spares."""
@@ -244,8 +243,7 @@ class StyleQueue(nn.Module):
     @torch.no_grad()
     def push(self, codes: Float[Tensor, "b z"], early: bool) -> None:
         length, done = len(self.codes), int(self.pushed)
-        if early:
-            codes = codes[: max(0, length - done)]
+        codes = codes[: max(0, length - done)] if early else codes[-length:]
         place = (done + torch.arange(len(codes), device=self.codes.device)) % length
         self.codes[place] = codes.to(self.codes)
         self.pushed += len(codes)
@@ -255,7 +253,8 @@ class AdaINBlock(nn.Module):
     """x + AdaIN(conv(LReLU(AdaIN(conv(x))))): a residual block whose look the style code decides, for the whole image at once.
 
     style: width of z; None leaves each channel with mean 0 and deviation 1 (Table 2, w/o global style z).
-    Released code: the deviation of AdaIN is what the linear layer says; here it starts near 1.
+    Released code: the deviation of AdaIN is what the linear layer says, while here it starts near 1; ReLU, reflection padding,
+    and biased variances.
     """
 
     def __init__(self, width: int, style: int | None):

@@ -16,10 +16,6 @@ _CHUNK = {"cpu": 2**20, "cuda": 2**26}
 """Scores that `attend` holds at once: 4 MB of float32 stay in a core's cache, 256 MB keep a GPU busy."""
 
 
-_CUT = -1e30
-"""Score of a link that is cut: its weight underflows to zero."""
-
-
 def normalise(
     feature: Float[Tensor, "b c h w"],
     centring: Centring = "channel",
@@ -94,6 +90,11 @@ def attend(
     return _Attend.apply(query, key, value, scale, positive)
 
 
+def _cut(score: Tensor) -> Tensor:
+    """In place: scores that are not positive get one so low that their weight underflows to zero."""
+    return F.threshold_(score, 0.0, max(-1e30, torch.finfo(score.dtype).min / 2))
+
+
 def _row_chunks(query: Tensor, key: Tensor) -> list[slice]:
     rows = max(1, _CHUNK.get(query.device.type, 2**20) // (query.shape[0] * key.shape[1]))
     return [slice(start, start + rows) for start in range(0, query.shape[1], rows)]
@@ -111,7 +112,7 @@ class _Attend(torch.autograd.Function):
         normaliser = query.new_empty(query.shape[:2])
         for rows in _row_chunks(query, key):
             score = torch.baddbmm(query.new_zeros(()), query[:, rows], key.transpose(1, 2), beta=0, alpha=scale / log(2))
-            score = F.threshold_(score, 0.0, _CUT) if positive else score
+            score = _cut(score) if positive else score
             peak = score.amax(-1, keepdim=True)
             weight = score.sub_(peak).exp2_()
             total = weight.sum(-1, keepdim=True)
@@ -133,7 +134,7 @@ class _Attend(torch.autograd.Function):
             of_row, keys = normaliser[:, rows, None], key.transpose(1, 2)
             if ctx.positive:
                 score = torch.baddbmm(query.new_zeros(()), query[:, rows], keys, beta=0, alpha=ctx.scale / log(2))
-                score = F.threshold_(score, 0.0, _CUT).sub_(of_row)
+                score = _cut(score).sub_(of_row)
             else:
                 score = torch.baddbmm(of_row, query[:, rows], keys, beta=-1, alpha=ctx.scale / log(2))
             weight = score.exp2_()

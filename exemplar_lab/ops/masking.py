@@ -27,12 +27,17 @@ Form = Literal["cosine", "mass", "printed"]
 
 
 def cut_negative(score: Float[Tensor, "b q k"]) -> Float[Tensor, "b q k"]:
-    """Eq. (2) of [MATEBIT]: A_mask = ReLU(A); a link between features that point away from each other is cut."""
+    """Eq. (2) of [MATEBIT]: A_mask = ReLU(A); a link between features that point away from each other is cut.
+
+    Released code: no ReLU and no cosine; scaled dot products, and a sign learnt as in [DynaST].
+    """
     return torch.relu(score)
 
 
 def masked_weight(score: Float[Tensor, "b q k"], alpha: float = 100.0, form: Form = "cosine") -> Float[Tensor, "b q k"]:
-    """Eq. (3) of [MATEBIT]: Ã_mask = softmax(α A_mask), the weights with which the values of the exemplar are gathered.
+    """Eq. (3) of [MATEBIT]: Ã_mask = softmax(α A_mask), to the letter with form="printed"; by default without cut links.
+
+    The weights with which the values of the exemplar are gathered.
 
     score: A, before the cut. alpha: α. Rows sum to one, unless in the form "mass"; a row of which every link is cut is zero,
     unless "printed", where it is uniform.
@@ -48,7 +53,8 @@ def masked_weight(score: Float[Tensor, "b q k"], alpha: float = 100.0, form: For
 def reliable_share(
     score: Float[Tensor, "b q k"], weight: Float[Tensor, "b q k"], form: Form = "cosine"
 ) -> Float[Tensor, "b q"]:
-    """What stands in the place of Σ_j A_mask of Eq. (5): how far each row is to be believed. In [0, 1] unless "printed".
+    """What stands in the place of Σ_j A_mask of Eq. (5): how far each row is to be believed. In [0, 1] unless "printed",
+    or of weights that were not masked.
 
     score: A, before the cut. weight: Ã_mask of `masked_weight` in the same form.
     """

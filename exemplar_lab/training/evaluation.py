@@ -96,7 +96,12 @@ def ask(
 
 
 def last_match(given: Translation | Correspondence) -> Correspondence:
-    """What is measured of an answer: the match itself, or the finest of a translation."""
+    """What is measured of an answer: the match itself, or the finest of a translation. Raises ValueError where none is."""
+    if isinstance(given, Translation) and not given.matches:
+        raise ValueError(
+            "got a translation without a match, expected at least one: a model that matches nothing (without-mat) has image "
+            "numbers alone, see training.image_evaluation.measure_images"
+        )
     return given.matches[-1] if isinstance(given, Translation) else given
 
 

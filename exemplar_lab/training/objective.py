@@ -113,11 +113,12 @@ def matebit_terms(
     """The terms of MATEBIT Eq. (14) that `weights` asks for; a term of weight 0 costs nothing.
 
     By name: style (Eq. 7), align (8), corr (9, mean over blocks), perc (10), context (11), str (12), adv (13). The paper has
-    neither feat, Eq. (8) of [CoCosNet], nor pixel, the mean L1 distance to the target. In the place of style, with the queue
-    filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does; "style_cast" does
-    so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
+    neither feat, Eq. (8) of [CoCosNet], nor pixel, the mean L1 distance to the target of paired samples. In the place of style,
+    with the queue filled accordingly: "style_exemplars" holds earlier exemplars against an image, as the released code does;
+    "style_cast" does so too and asks, as CAST does, that a mirrored exemplar has the style of the exemplar.
 
-    made_style: z of the generated images. edges: H of Eq. (12), needed for "str" alone. The rest as in `cocosnet_terms`.
+    made_style: z of the generated images, needed for the style terms. edges: H of Eq. (12), needed for "str" alone. The rest as
+    in `cocosnet_terms`.
     """
     terms = _seen_terms(features, batch, translation.image, weights, feature_weights, contextual_sum)
     if any(weights.get(name) for name in STYLE_TERMS):
@@ -171,6 +172,7 @@ def _seen_terms(
 def _style_terms(
     model: MATEBIT, batch: Batch, style: Tensor, made_style: Tensor, weights: Mapping[str, float]
 ) -> dict[str, Tensor]:
+    """z⁺ is held fixed, as in the released code; the paper does not say so. Moved towards z, all codes become one."""
     name = next(name for name in STYLE_TERMS if weights.get(name))
     negatives = model.queue.negatives()
     loss = contrastive_style(made_style, style.detach(), negatives)

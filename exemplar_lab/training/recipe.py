@@ -20,14 +20,14 @@ SOURCES = {"Photographs": Photographs, "StylePairs": StylePairs} | {kind.__name_
 class Recipe:
     """What to train, on what, with which weights and for how long.
 
-    weights: ψ of CoCosNet Eq. (14), or λ of DynaST Eq. (10), (11), (15), by term. features: the network that perceptual terms
-        look through; feature_weights: λ of Eq. (8) of the one and Eq. (10) of the other, by its layers.
+    weights: ψ of CoCosNet Eq. (14), λ of DynaST Eq. (10), (11), (15), or λ of MATEBIT Eq. (14), by term. features: the network
+        that perceptual terms look through; feature_weights: λ of Eq. (8) of the one and Eq. (10) of the other, by its layers.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
     longest_gradient: a gradient of the generator with a larger norm is scaled down to it; None lets all pass.
     edges: H of Eq. (12) of [MATEBIT], a name that `nn.edges.edge_network` knows.
-    warm_up_steps: for models with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
+    warm_up_steps: for CoCosNet with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
         With the weight "mask" it wants label maps, one-hot, as conditions, which no source gives yet.
     """
 

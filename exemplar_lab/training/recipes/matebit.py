@@ -23,7 +23,8 @@ MATEBIT = {
     "paper": MATEBITConfig(),
 }
 """The model of each profile. smoke: seconds, to see that it runs; small: two minutes, for tables over many runs, match on 16²;
-cpu: a laptop, match on 32²; gpu: one large GPU, match on 32²; paper: 256², match on 32²."""
+cpu: a laptop, match on 32²; gpu: one large GPU, match on 32²; paper: 256², match on 32². Of the last the paper prints neither λ
+nor steps nor batch; its losses look through VGG-19 and HED with `--features vgg19 --edges hed` only."""
 
 MATEBIT_VARIANTS = {
     "full": {},
@@ -43,7 +44,8 @@ MATEBIT_VARIANTS = {
     "printed": {"form": "printed"},
     "mass": {"form": "mass"},
 }
-"""The rows of Table 2, the released code's choice of negatives, the blocks of Fig. 7, and the forms of Eq. (3) and (5)."""
+"""The rows of Table 2, the released code's choice of negatives, the blocks of Fig. 7, and the forms of Eq. (3) and (5). With a
+few photographs, exemplars-loss and cast-loss hold other crops of the same photograph against an image."""
 
 _WEIGHTS = {
     "style": 0.3, "align": 1.0, "corr": 10.0, "str": 1.0, "perc": 1.0, "context": 0.1, "adv": 0.005, "feat": 3.0, "pixel": 15.0,
