@@ -82,6 +82,11 @@ def matebit_faces(profile: str = "cpu", seed: int = 0, variant: str = "full") ->
     """MATEBIT from landmarks and edges to procedural portraits of the medium tier, occluders included.
 
     exemplar-lab train matebit --data faces
+
+    cpu, as measured: 500 steps in 14 minutes on one core of a busy machine. 256 validation pairs: PCK@0.1 0.348 ± 0.020 (copy
+    0.266, nearest label 0.424; CoCosNet 0.251), end-point error from block to block 13.5, 12.9, 11.1 px, warp L1 0.537 ± 0.021 ×
+    that of copying (oracle 0.488). Its style code finds the exemplar of an image among 32 in about half of the cases, not in the
+    0.8 that were hoped for: nothing in Eq. (7) holds one exemplar against another. gpu and paper: never run.
     """
     return _matebit("faces", Faces(size=_model(profile).size, truth=False), profile, seed, variant)
 
@@ -97,7 +102,13 @@ def matebit_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -
 
 
 def matebit_paintings(profile: str = "cpu", seed: int = 0, variant: str = "full") -> Recipe:
-    """MATEBIT from a photograph to a painting. exemplar-lab train matebit --data paintings."""
+    """MATEBIT from a photograph to a painting, by the same hand as the exemplar.
+
+    exemplar-lab train matebit --data paintings
+
+    cpu, as measured: 500 steps in 14 minutes on one core of a busy machine; tones and media are taken over, single strokes are
+    not. The exemplar's photograph is not asked for, so that any painting can be one. gpu and paper: never run.
+    """
     source = Paintings(size=_model(profile).size, truth=False)
     return _matebit("paintings", source, profile, seed, variant, sees_condition=False)
 
