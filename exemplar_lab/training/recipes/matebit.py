@@ -84,9 +84,9 @@ def matebit_faces(profile: str = "cpu", seed: int = 0, variant: str = "full") ->
     exemplar-lab train matebit --data faces
 
     cpu, as measured: 500 steps in 14 minutes on one core of a busy machine. 256 validation pairs: PCK@0.1 0.348 ± 0.020 (copy
-    0.266, nearest label 0.424; CoCosNet 0.251), end-point error from block to block 13.5, 12.9, 11.1 px, warp L1 0.537 ± 0.021 ×
-    that of copying (oracle 0.488). Its style code finds the exemplar of an image among 32 in about half of the cases, not in the
-    0.8 that were hoped for: nothing in Eq. (7) holds one exemplar against another. gpu and paper: never run.
+    0.266, nearest label 0.424; CoCosNet 0.251), end-point error from block to block 13.5, 12.9, 11.1 px, warp L1 0.537 ± 0.021
+    × that of copying (oracle 0.488). Its style code finds the exemplar of an image among 32 in about half of the cases, not in
+    the 0.8 that were hoped for: nothing in Eq. (7) holds one exemplar against another. gpu and paper: never run.
     """
     return _matebit("faces", Faces(size=_model(profile).size, truth=False), profile, seed, variant)
 
