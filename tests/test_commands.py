@@ -59,4 +59,6 @@ def test_benchmark_compares_equal_things(monkeypatch, capsys):
     monkeypatch.setattr(correlation, "CASES", {"small": (2, 64, 8)})
     assert main(["benchmark", "correlation", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["small"]
-    assert report.keys() == {"plain", "sdpa", "ours"} and all(one["difference"] < 1e-4 for one in report.values())
+    assert report.keys() == {"plain", "sdpa", "ours", "masked plain", "masked"} and all(
+        one["difference"] < 1e-4 for one in report.values()
+    )

@@ -231,7 +231,7 @@ def refuse_other_recipe(found: dict, recipe: Recipe | FeatureRecipe, run: Path) 
         one.name: one.default for one in fields(recipe)
     }  # what a run does not say, it did in the way it still is by default
     different = [
-        name for name in wanted if found.get(name, since[name]) != wanted[name] and name not in ("save_every", "validation")
+        name for name in wanted if found.get(name, since.get(name)) != wanted[name] and name not in ("save_every", "validation")
     ]
     if different:
         raise ValueError(
