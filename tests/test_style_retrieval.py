@@ -1,9 +1,11 @@
 """Which exemplar made an image? One that copies it is found always, one that ignores it as often as chance has it."""
 
+import pytest
 import torch
 
 from exemplar_lab.models.matebit import MATEBIT, MATEBITConfig
 from exemplar_lab.nn.features import features
+from exemplar_lab.training.evaluation import last_match
 from exemplar_lab.training.recipes import make_recipe
 from exemplar_lab.training.style_retrieval import GALLERY, measure_style_retrieval
 from exemplar_lab.translation import Translation
@@ -48,3 +50,20 @@ def test_galleries_follow_one_another():
     two = measured(MATEBIT, galleries=2)
     assert two["target"]["reciprocal rank"].shape == (2 * GALLERY,)
     torch.testing.assert_close(two["target"]["reciprocal rank"][:GALLERY], measured(MATEBIT)["target"]["reciprocal rank"])
+
+
+class Echoes(MATEBIT):
+    """Shows the structure alone."""
+
+    def forward(self, condition, exemplar, exemplar_condition=None, *, record=True):
+        return Translation(condition[:, :3], ())
+
+
+def test_the_other_structure_is_another_ones():
+    echoes = measured(Echoes)
+    assert not torch.equal(echoes["own structure"]["reciprocal rank"], echoes["other structure"]["reciprocal rank"])
+
+
+def test_a_translation_without_a_match_is_refused_where_a_match_is_measured():
+    with pytest.raises(ValueError, match="got a translation without a match, expected at least one"):
+        last_match(Translation(torch.rand(1, 3, 8, 8), ()))
