@@ -134,6 +134,12 @@ def test_saved_figure_is_small_and_says_where_it_comes_from(tmp_path):
     assert sorted(p.name for p in path.parent.iterdir()) == ["01_noise.json", "01_noise.png"]
 
 
+def test_the_manifest_is_json_even_of_a_single_run(tmp_path):
+    one_run = style.save_figure(Figure(), tmp_path, "01_once", rows={"full": [{"mean": 1.0, "half_width": float("nan")}]})
+    kept = json.loads(one_run.with_suffix(".json").read_text(), parse_constant=pytest.fail)["parameters"]["rows"]
+    assert kept == {"full": [{"mean": 1.0, "half_width": None}]}
+
+
 def test_no_folder_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert style.save_figure(Figure(), "", "01_nothing") is None

@@ -48,6 +48,14 @@ def test_maps_of_a_query_says_all_it_was_given():
     assert len(axes[0, 0].lines) == 1 and len(axes[1, 0].lines) == 2 and not axes[2, 0].lines  # a mark, a ring, nothing
 
 
+def test_a_line_with_names_of_its_own_shows_them():
+    painted, values = a_query()["painted"], torch.rand(8, 8)
+    maps = {"weights": {"block 1": values, "block 2": values}, "gradient": {"all of it": values, "through z": values}}
+    figure = masking.maps_of_a_query({}, painted, maps, title="Two kinds")
+    assert inside_page(figure)
+    assert [axis.get_title() for axis in figure.axes] == ["", "block 1", "block 2", "", "all of it", "through z"]
+
+
 def test_the_outline_runs_round_the_cells():
     given = a_query(1, 1)
     figure = masking.maps_of_a_query(**given | {"pictures": {}})

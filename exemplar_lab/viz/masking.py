@@ -28,12 +28,15 @@ def maps_of_a_query(
     """Fig. 1 and 3d of [MATEBIT]: maps over the exemplar, a line for each name of `maps`, a column for each name in it.
 
     pictures: in the first column, with a point each: in the first, the target, it is marked, in the others ringed. painted: the
-    exemplar, over which the maps lie as heat relative to the largest value of each. words: under a map, by the same names.
+    exemplar, over which the maps lie as heat relative to the largest value of each; a line with names of its own shows them.
+    words: under a map, by the same names.
     outline: cells round which a line is drawn, such as the true footprint; the same in all maps.
     """
     lines, columns = len(maps), len(next(iter(maps.values())))
     lines_of_words = max((text.count("\n") + 1 for of_line in (words or {}).values() for text in of_line.values()), default=1)
-    room = 0.1 + 0.15 * lines_of_words
+    names = [list(of_line) for of_line in maps.values()]
+    named = [row == 0 or of_line != names[0] for row, of_line in enumerate(names)]
+    room = 0.1 + 0.15 * lines_of_words + 0.2 * any(named[1:])
     width = min(1.55, (PAGE - 0.25) / (columns + 1))
     height = lines * (width * painted.shape[1] / painted.shape[2] + room)
     figure = Figure(figsize=(width * (columns + 1) + 0.25, height + (0.3 if title else 0) + 0.15))
@@ -53,7 +56,7 @@ def maps_of_a_query(
     for row, (line, of_line) in enumerate(maps.items()):
         for column, (name, values) in enumerate(of_line.items()):
             axis = axes[row, column + 1]
-            show_image(axis, with_heat(ground, values.detach().cpu().double()), name if row == 0 else None)
+            show_image(axis, with_heat(ground, values.detach().cpu().double()), name if named[row] else None)
             if outline is not None:
                 _outlined(axis, outline, painted.shape[2] / outline.shape[1])
             if column == 0:

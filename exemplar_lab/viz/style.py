@@ -2,9 +2,10 @@
 
 import io
 import json
+import math
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -197,7 +198,16 @@ def save_figure(figure: Figure, folder: str | Path, name: str, **parameters: obj
     versions = {"exemplar_lab": exemplar_lab.__version__, "python": platform.python_version(), "torch": torch.__version__}
     manifest = {"figure": name, "dpi": dpi, "parameters": parameters, "versions": versions}
     note = path.with_suffix(".json.part")
-    note.write_text(json.dumps(manifest, indent=2, sort_keys=True, default=str) + "\n")
+    note.write_text(json.dumps(_with_null(manifest), indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
     os.replace(part, path)
     os.replace(note, path.with_suffix(".json"))
     return path
+
+
+def _with_null(value: object) -> object:
+    """JSON has no NaN, which is what the interval of a single run is; null stands for it."""
+    if isinstance(value, Mapping):
+        return {name: _with_null(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_null(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
