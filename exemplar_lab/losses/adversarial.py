@@ -41,3 +41,16 @@ def log_generator(fake_logits: Sequence[Tensor]) -> Float[Tensor, ""]:
     Its slope vanishes where Dis is sure of itself; λ_adv = 10 in the paper. Released code: the hinge's −Dis(S, Î).
     """
     return -torch.stack([F.softplus(fake).mean() for fake in fake_logits]).mean()
+
+
+def discriminator_matching(made: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Float[Tensor, ""]:
+    """The feature matching loss of [SPADE] in Eq. (11): L1 between what the layers of D find in the made and in the real image.
+
+    made, real: for each scale of the discriminator its activations and last its logits, which are not compared. The mean over
+    the elements of a layer, then over the layers, then over the scales.
+    """
+    scales = [
+        torch.stack([(one - other).abs().mean() for one, other in zip(mine[:-1], theirs[:-1], strict=True)]).mean()
+        for mine, theirs in zip(made, real, strict=True)
+    ]
+    return torch.stack(scales).mean()

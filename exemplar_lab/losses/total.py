@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float | int]) -> Float[Tensor, ""]:
-    """Eq. (14) of [CoCosNet] and Eq. (15) of [DynaST] and Eq. (14) of [MATEBIT]: the weighted sum of any terms by name.
+    """Eq. (14) of [CoCosNet] and Eq. (15) of [DynaST] and Eq. (14) of [MATEBIT] and Eq. (12) of [MSCA]: a weighted sum.
+
+    Of any terms by name.
 
     ψ₁L_feat + ψ₂L_perc + ψ₃L_context + ψ₄L_adv + ψ₅L_domain + ψ₆L_reg of the first, L_t + λ_m L_m of the second, λ₁L_style +
     λ₂L_align + λ₃L_corr + λ₄L_str + λ₅(L_perc + L_ctx) + λ₆L_adv of the third, which prints max over D of a sum with the

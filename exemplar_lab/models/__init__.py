@@ -3,9 +3,15 @@
 from exemplar_lab.models.cocosnet import CoCosNet, CoCosNetConfig
 from exemplar_lab.models.dynast import DynaST, DynaSTConfig
 from exemplar_lab.models.matebit import MATEBIT, MATEBITConfig
+from exemplar_lab.models.msca import MSCA, MSCAConfig
 
-ModelConfig = CoCosNetConfig | DynaSTConfig | MATEBITConfig
-MODELS = {"cocosnet": (CoCosNet, CoCosNetConfig), "dynast": (DynaST, DynaSTConfig), "matebit": (MATEBIT, MATEBITConfig)}
+ModelConfig = CoCosNetConfig | DynaSTConfig | MATEBITConfig | MSCAConfig
+MODELS = {
+    "cocosnet": (CoCosNet, CoCosNetConfig),
+    "dynast": (DynaST, DynaSTConfig),
+    "matebit": (MATEBIT, MATEBITConfig),
+    "msca": (MSCA, MSCAConfig),
+}
 
 
 def name_of(config: ModelConfig) -> str:

@@ -32,9 +32,18 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 _ _"]]:
         """Logits at each scale, for an image in [0, 1], or a structure and an image side by side."""
+        return [inner[-1] for inner in self.activations(image)]
+
+    def activations(self, image: Float[Tensor, "b c h w"]) -> list[list[Float[Tensor, "b _ _ _"]]]:
+        """For each scale what every layer finds, after its LReLU, and last the logits: what feature matching compares."""
         image = image * 2 - 1
-        logits = []
+        found = []
         for scale in self.scales:
-            logits.append(scale(image))
+            x, inner = image, []
+            for module in scale:
+                x = module(x)
+                if isinstance(module, nn.LeakyReLU):
+                    inner.append(x)
+            found.append([*inner, x])
             image = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
-        return logits
+        return found

@@ -47,6 +47,22 @@ def freeze(network: nn.Module) -> None:
     network.requires_grad_(False).eval()
 
 
+def built_in(network: nn.Module) -> nn.Module:
+    """A frozen network that becomes part of a model: its weights move to the device with the model, but are neither trained nor
+    saved with it. The same network, changed in place."""
+    for module in network.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, weight.detach(), persistent=False)
+    return network
+
+
+def layer_widths(network: nn.Module) -> dict[str, int]:
+    """{layer: channels} of a network with `features` and `layers`."""
+    convolutions = (module for module in network.features if isinstance(module, nn.Conv2d))
+    return {layer: one.out_channels for layer, one in zip(network.layers, convolutions, strict=True)}
+
+
 def activations(network: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
     """{layer: b c h w} of a network with `features`, `layers`, `name`; nothing deeper than the last of them is computed."""
     wanted = set(layers)

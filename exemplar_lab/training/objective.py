@@ -1,13 +1,19 @@
 """The only place where batch, output and losses meet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from exemplar_lab.losses.adversarial import hinge_discriminator, hinge_generator, log_discriminator, log_generator
+from exemplar_lab.losses.adversarial import (
+    discriminator_matching,
+    hinge_discriminator,
+    hinge_generator,
+    log_discriminator,
+    log_generator,
+)
 from exemplar_lab.losses.contextual import CONTEXTUAL_WEIGHTS, contextual_layers, contextual_sum
 from exemplar_lab.losses.contrast import contrastive_style
 from exemplar_lab.losses.correspondence import cascade_matching, cycle, domain_alignment, mask_alignment, warp_matching
@@ -19,6 +25,7 @@ from exemplar_lab.models import ModelConfig
 from exemplar_lab.models.cocosnet import CoCosNet
 from exemplar_lab.models.dynast import DynaSTConfig
 from exemplar_lab.models.matebit import MATEBIT
+from exemplar_lab.models.msca import MSCA, MSCAConfig
 from exemplar_lab.ops.correlation import correlation_warp
 from exemplar_lab.translation import Batch, Translation
 
@@ -27,6 +34,11 @@ STYLE_TERMS = ("style", "style_exemplars", "style_cast")
 
 EDGE_LAYERS = ("relu1_2", "relu2_2", "relu3_2")
 """Where Eq. (12) of [MATEBIT] looks at edge maps: deeper layers of a small network say little about lines."""
+
+Tasks = Sequence[tuple[slice, float]]
+"""Parts of a batch and how much each counts: patches, and whole canvases times λ, in Eq. (11) of [MSCA]."""
+
+ONE_TASK: Tasks = ((slice(None), 1.0),)
 
 LONGEST_CONTEXT = 16
 """Feature maps are averaged down to this many cells a side before the contextual loss; the work grows with its fourth power."""
@@ -91,7 +103,7 @@ def dynast_terms(
         terms["pixel"], feat = reconstruction(translation.image, batch.target, made, of_target, layers, batch.paired)
         terms |= {"feat": feat} if image_layers else {}
     if weights.get("adv"):
-        terms["adv"] = log_generator(discriminator(shown_to_discriminator(DynaSTConfig, batch.condition, translation.image)))
+        terms["adv"] = log_generator(discriminator(shown_to_discriminator(DynaSTConfig, batch, translation.image)))
     if style_layers:
         terms["content"], terms["style"] = style_transfer(made, of_target, of_exemplar)
     if weights.get("match"):
@@ -141,6 +153,51 @@ def matebit_terms(
     return terms
 
 
+def msca_terms(
+    discriminator: nn.Module,
+    features: nn.Module,
+    batch: Batch,
+    image: Float[Tensor, "b 3 h w"],
+    tasks: Tasks,
+    weights: Mapping[str, float],
+    feature_weights: Mapping[str, float],
+) -> dict[str, Tensor]:
+    """Eq. (11) of [MSCA]: log(1 − D(x̂_p, c_p, x_q, c̃_q)) + L_spade(x̂_p, x_p), and λ times the same of the whole canvas.
+
+    As far as the generator sees it; D's part is `discriminator_loss`. L_spade is two terms: "feat", features of the image
+    against those of the target, and "gan", activations of the discriminator for both; "adv" is the logarithm. "pixel", the mean
+    L1 distance to the target, is not in the paper. A term of weight 0 costs nothing. tasks: see `Tasks`.
+    """
+    layers = tuple(feature_weights) if weights.get("feat") else ()
+    terms: dict[str, Tensor] = {}
+    for part, share in tasks:
+        here, made = batch[part], image[part]
+        found = {}
+        if layers:
+            with torch.no_grad():
+                of_target = features(here.target, layers)
+            found["feat"] = feature_matching(features(made, layers), of_target, feature_weights)
+        if weights.get("adv") or weights.get("gan"):
+            inner = discriminator.activations(shown_to_discriminator(MSCAConfig, here, made))
+            found["adv"] = log_generator([one[-1] for one in inner])
+            with torch.no_grad():
+                real = discriminator.activations(shown_to_discriminator(MSCAConfig, here, here.target))
+            found["gan"] = discriminator_matching(inner, real)
+        if weights.get("pixel"):
+            found["pixel"] = (made - here.target).abs().mean()
+        terms = {name: terms.get(name, 0.0) + share * term for name, term in found.items() if weights.get(name)}
+    return terms
+
+
+def pretraining_terms(
+    model: MSCA, batch: Batch, translation: Translation, feature_weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """App. G of [MSCA]: F_vgg of the target against what 1×1 decoders make of [F_x1, F_c1], L1, a weighted sum over scales."""
+    with torch.no_grad():
+        seen = dict(zip(model.exemplar_features.layers, model.exemplar_features.see(batch.target), strict=True))
+    return {"decoded": feature_matching(translation.features, seen, feature_weights)}
+
+
 def _seen_terms(
     features: nn.Module,
     batch: Batch,
@@ -182,25 +239,33 @@ def _style_terms(
     return {name: loss}
 
 
-def shown_to_discriminator(
-    kind: type[ModelConfig], condition: Float[Tensor, "b cc h w"], image: Float[Tensor, "b 3 h w"]
-) -> Float[Tensor, "b _ h w"]:
-    """DynaST Eq. (10) judges the image together with the structure, Eq. (13) of CoCosNet and of MATEBIT the image alone."""
-    return torch.cat([condition, image], dim=1) if kind is DynaSTConfig else image
+def shown_to_discriminator(kind: type[ModelConfig], batch: Batch, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b _ h w"]:
+    """DynaST Eq. (10) judges the image together with the structure, Eq. (11) of MSCA with the exemplar and its structure as well,
+    Eq. (13) of CoCosNet and of MATEBIT the image alone."""
+    if kind is MSCAConfig:
+        return torch.cat([image, batch.condition, batch.exemplar, batch.exemplar_condition], dim=1)
+    return torch.cat([batch.condition, image], dim=1) if kind is DynaSTConfig else image
 
 
 def discriminator_channels(config: ModelConfig) -> int:
+    """How many channels `shown_to_discriminator` shows."""
+    if isinstance(config, MSCAConfig):
+        return 2 * (3 + config.condition_channels)
     return 3 + config.condition_channels * isinstance(config, DynaSTConfig)
 
 
-def discriminator_loss(config: ModelConfig, discriminator: nn.Module, batch: Batch, image: Float[Tensor, "b 3 h w"]) -> Tensor:
-    """Real against made, in one pass. Real is the exemplar (Eq. 13 of CoCosNet and MATEBIT) or the target (DynaST Eq. 10)."""
+def discriminator_loss(
+    config: ModelConfig, discriminator: nn.Module, batch: Batch, image: Float[Tensor, "b 3 h w"], tasks: Tasks = ONE_TASK
+) -> Tensor:
+    """Real against made, in one pass. Real is the exemplar (Eq. 13 of CoCosNet and MATEBIT), or the target (Eq. 10 of DynaST,
+    Eq. 11 of MSCA, where two tasks are added)."""
     kind = type(config)
-    real = batch.target if kind is DynaSTConfig else batch.exemplar
-    both = [shown_to_discriminator(kind, batch.condition, one) for one in (real, image)]
+    logarithmic = kind in (DynaSTConfig, MSCAConfig)
+    real = batch.target if logarithmic else batch.exemplar
+    both = [shown_to_discriminator(kind, batch, one) for one in (real, image)]
     logits = [logit.chunk(2) for logit in discriminator(torch.cat(both))]
-    loss = log_discriminator if kind is DynaSTConfig else hinge_discriminator
-    return loss([real for real, _ in logits], [made for _, made in logits])
+    loss = log_discriminator if logarithmic else hinge_discriminator
+    return sum(share * loss([real[part] for real, _ in logits], [made[part] for _, made in logits]) for part, share in tasks)
 
 
 def _warp_to_target(model: CoCosNet, translation: Translation, value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
 from exemplar_lab.models import ModelConfig
+from exemplar_lab.training.patches import Patches
 from exemplar_lab.translation import Source
 
 SOURCES = {"Photographs": Photographs, "StylePairs": StylePairs} | {kind.__name__: kind for kind in TASKS.values()}
@@ -27,6 +28,8 @@ class Recipe:
     discriminator_width, discriminator_layers, discriminator_scales: its size; none is trained when the weight "adv" is 0.
     longest_gradient: a gradient of the generator with a larger norm is scaled down to it; None lets all pass.
     edges: H of Eq. (12) of [MATEBIT], a name that `nn.edges.edge_network` knows.
+    patches: the schedule of MSCA's self-supervision; the source then gives canvases. generator_every: the generator is updated
+        at every so many steps, at the others the discriminator alone (5 in [MSCA]).
     warm_up_steps: for CoCosNet with `exemplar_sees_condition`: steps until noise takes its place (App. E); None: it never does.
         With the weight "mask" it wants label maps, one-hot, as conditions, which no source gives yet.
     """
@@ -50,6 +53,8 @@ class Recipe:
     discriminator_scales: int = 2
     longest_gradient: float | None = None
     edges: str = "soft"
+    patches: Patches | None = None
+    generator_every: int = 1
     warm_up_steps: int | None = None
     save_every: int = 100
     seed: int = 0

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from exemplar_lab.data.distort import pseudo_exemplar
-from exemplar_lab.data.seeds import uniform
+from exemplar_lab.data.seeds import sample_keys, uniform
+from exemplar_lab.training.patches import patch_batch
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.translation import Batch, concatenate
 
@@ -37,6 +38,8 @@ def local_batch(recipe: Recipe, number: int, rank: int = 0, world: int = 1, devi
     """The part of process `rank` of the batch of step `number`; distorted copies of the targets replace some exemplars."""
     indices = local_indices(recipe, number, rank, world)
     batch = recipe.source.batch(indices, device=device)
+    if recipe.patches is not None:
+        return patch_batch(recipe.patches, batch, sample_keys(number, "train", indices.to(device)), number, recipe.model.size)
     chosen = uniform(indices, "pseudo exemplar") < recipe.pseudo
     if not chosen.any():
         return batch

@@ -15,6 +15,7 @@ from exemplar_lab.losses.total import total_loss
 from exemplar_lab.models import MODELS, name_of
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.models.matebit import MATEBITConfig
+from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.nn.discriminator import PatchDiscriminator
 from exemplar_lab.nn.edges import edge_network
 from exemplar_lab.nn.features import features
@@ -28,12 +29,16 @@ from exemplar_lab.training.checkpoint import (
 )
 from exemplar_lab.training.feature_recipe import FeatureRecipe
 from exemplar_lab.training.objective import (
+    ONE_TASK,
     STYLE_TERMS,
+    Tasks,
     cocosnet_terms,
     discriminator_channels,
     discriminator_loss,
     dynast_terms,
     matebit_terms,
+    msca_terms,
+    pretraining_terms,
 )
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.samples import local_batch
@@ -96,17 +101,16 @@ class TrainingState:
                 group["lr"] = rate
         weights = dict(self.recipe.weights)
         self.discriminator.requires_grad_(False)
-        translate = {CoCosNetConfig: self._cocosnet, MATEBITConfig: self._matebit}.get(type(self.recipe.model), self._dynast)
-        translation, terms = translate(batch, number, weights)
+        pretraining = self.recipe.patches is not None and number <= self.recipe.patches.pretraining
+        if pretraining or number % self.recipe.generator_every == 0:
+            translation, values = self._improve(batch, number, weights, saved_in)
+        else:
+            with torch.no_grad():
+                translation, values = self.wrapped(*_inputs(batch), record=False), {}
         self.discriminator.requires_grad_(True)
-        values = finite_values(terms, number, saved_in, self.fabric)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(total_loss(terms, weights))
-        if self.recipe.longest_gradient is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.longest_gradient)
-        self.optimiser.step()
-        if self.adversarial:
-            loss = discriminator_loss(self.recipe.model, self.d_wrapped, batch, translation.image.detach())
+        if self.adversarial and not pretraining:
+            image, tasks = translation.image.detach(), self._tasks(batch, number)
+            loss = discriminator_loss(self.recipe.model, self.d_wrapped, batch, image, tasks)
             values |= finite_values({"discriminator": loss}, number, saved_in, self.fabric)
             self.d_optimiser.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
@@ -114,6 +118,20 @@ class TrainingState:
         self.whole = True
         made = Translation(translation.image.detach(), tuple(warp.detach() for warp in translation.warps))
         return values, made
+
+    def _improve(
+        self, batch: Batch, number: int, weights: dict[str, float], saved_in: Path
+    ) -> tuple[Translation, dict[str, float]]:
+        """One step of the translation network."""
+        of_model = {CoCosNetConfig: self._cocosnet, MATEBITConfig: self._matebit, MSCAConfig: self._msca}
+        translation, terms = of_model.get(type(self.recipe.model), self._dynast)(batch, number, weights)
+        values = finite_values(terms, number, saved_in, self.fabric)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(total_loss(terms, weights))
+        if self.recipe.longest_gradient is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.longest_gradient)
+        self.optimiser.step()
+        return translation, values
 
     def _cocosnet(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
         exemplar_mask, target_mask = batch.exemplar_condition, batch.condition
@@ -126,7 +144,7 @@ class TrainingState:
         return translation, cocosnet_terms(*bare, batch, translation, weights, self.recipe.feature_weights, target_mask)
 
     def _dynast(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
-        translation = self.wrapped(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
+        translation = self.wrapped(*_inputs(batch), record=False)
         bare = (self.discriminator, self.features)
         return translation, dynast_terms(*bare, batch, translation, weights, self.recipe.feature_weights)
 
@@ -135,7 +153,7 @@ class TrainingState:
 
         What is held against an image was pushed before, so that none is held against itself.
         """
-        translation = self.wrapped(batch.condition, batch.exemplar, batch.exemplar_condition, record=False)
+        translation = self.wrapped(*_inputs(batch), record=False)
         named = next((name for name in STYLE_TERMS if weights.get(name)), None)
         made_style = None if named is None else self.model.style_code(translation.image, batch.condition)
         bare = (self.model, self.discriminator, self.features, self.edges)
@@ -145,6 +163,26 @@ class TrainingState:
             everyone = self.fabric.all_gather(codes.detach()).flatten(0, -2)
             self.model.queue.push(everyone, early=named == "style")
         return translation, terms
+
+    def _msca(self, batch: Batch, number: int, weights: dict[str, float]) -> tuple[Translation, dict[str, Tensor]]:
+        """The attention and its decoders alone while they are pretrained, and everything but the decoders afterwards."""
+        patches, looks = self.recipe.patches, self.recipe.feature_weights
+        if number <= patches.pretraining:
+            weights.update({name: 0.0 for name in weights if name != "decoded"})
+            translation = self.wrapped(*_inputs(batch), record=False, synthesise=False)
+            return translation, pretraining_terms(self.model, batch, translation, looks)
+        weights["decoded"] = 0.0
+        translation = self.wrapped(*_inputs(batch), record=False)
+        bare, tasks = (self.discriminator, self.features), self._tasks(batch, number)
+        return translation, msca_terms(*bare, batch, translation.image, tasks, weights, looks)
+
+    def _tasks(self, batch: Batch, number: int) -> Tasks:
+        """Patches, and after them whole canvases, where the recipe has such."""
+        patches = self.recipe.patches
+        if patches is None or not patches.enlarged(number):
+            return ONE_TASK
+        half = len(batch) // 2
+        return ((slice(half), 1.0), (slice(half, None), patches.whole))
 
     def leave_processes(self) -> None:
         """Tear down in an order that cannot hang.
@@ -205,6 +243,11 @@ class TrainingState:
             self.discriminator.load_state_dict(weights)
             self.d_optimiser.load_state_dict(unflatten_optimiser("d_optimiser", training, checkpoint.about["d_optimiser"]))
         return checkpoint.about["step"]
+
+
+def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """What every model is given."""
+    return batch.condition, batch.exemplar, batch.exemplar_condition
 
 
 def finite_values(terms: dict[str, Tensor], number: int, saved_in: Path, fabric: Fabric) -> dict[str, float]:

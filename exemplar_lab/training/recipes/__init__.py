@@ -9,12 +9,14 @@ from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photo
 from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
 from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, matebit_photos
+from exemplar_lab.training.recipes.msca import MSCA_DATA
 from exemplar_lab.training.recipes.style import dynast_style
 
 _OF_MODEL = {
     "cocosnet": (COCOSNET_DATA, cocosnet_photos),
     "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos),
     "matebit": (MATEBIT_DATA, matebit_photos),
+    "msca": (MSCA_DATA, None),
 }
 """Model -> what `--data` names, and the recipe for a folder of photographs."""
 
