@@ -25,7 +25,7 @@ def read_image(path: str | Path, shortest: int | None = None) -> Float[Tensor, "
 
     Raises FileNotFoundError when there is no such file, ValueError when it is no image, is cut off or is smaller than SMALLEST.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if shortest is not None:  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work
             file.draft(None, (2 * shortest, 2 * shortest))
         pixels = _colours(ImageOps.exif_transpose(file))
@@ -90,7 +90,7 @@ def find_images(folder: str | Path) -> list[Path]:
 
 def read_size(path: str | Path) -> tuple[int, int]:
     """The size (h, w) of an image file, upright as its EXIF says, without decoding the image; raises what `read_image` does."""
-    with _opened(path) as file:
+    with opened(path) as file:
         sideways = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return (file.width, file.height) if sideways else (file.height, file.width)
 
@@ -121,7 +121,7 @@ def check_same_size(**images: Float[Tensor, "..."]) -> None:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def opened(path: str | Path) -> Iterator[Image.Image]:
     """The image file, opened; whatever goes wrong with it, in here or in the body, is said in one sentence that names it."""
     path = Path(path)
     if not path.exists():

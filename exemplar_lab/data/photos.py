@@ -1,6 +1,7 @@
 """Photographs as a source of batches: a crop, its edges as the condition, and a distorted copy of it as the exemplar."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -88,7 +89,9 @@ class Photographs:
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The photographs of this split."""
-        return _built_in(self.split) if self.folder is None else _split(Path(self.folder), self.split)
+        if self.folder is None:
+            return _built_in(self.split)
+        return split_by_name(find_images(self.folder), Path(self.folder), self.split)
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         """Sample i shows photograph i modulo their number; place, scale and distortion depend on (VERSION, split, i) alone."""
@@ -158,6 +161,22 @@ def _pyramid(path: Path, shortest: int, device: str) -> tuple[Float[Tensor, "1 3
     return tuple(levels)
 
 
+def split_by_name(paths: Sequence[Path], folder: Path, split: str) -> tuple[Path, ...]:
+    """Those of `paths`, all in `folder`, that belong to "train" or "val": one in ten is held out by its name alone.
+
+    A photograph changes sides only where one of them would be left empty. Raises ValueError for fewer than two.
+    """
+    if len(paths) < 2:
+        raise ValueError(
+            f"got one image in {folder}, expected at least two, so that one can be held out: add images or name another folder"
+        )
+    rank = {path: zlib.crc32(path.relative_to(folder).as_posix().encode()) for path in paths}
+    in_order = sorted(paths, key=rank.__getitem__)
+    held_out = {path for path in paths if rank[path] % 10 == 0}
+    held_out = (held_out or {in_order[0]}) - ({in_order[-1]} if len(held_out) == len(paths) else set())
+    return tuple(path for path in paths if (path in held_out) == (split == "val"))
+
+
 def _built_in(split: str) -> tuple[Path, ...]:
     """Found without importing scikit-image, which would offer to download what is missing."""
     package = find_spec("skimage")
@@ -173,16 +192,3 @@ def _built_in(split: str) -> tuple[Path, ...]:
             "reinstall scikit-image, or name a folder of your own"
         )
     return paths
-
-
-def _split(folder: Path, split: str) -> tuple[Path, ...]:
-    paths = find_images(folder)
-    if len(paths) < 2:
-        raise ValueError(
-            f"got one image in {folder}, expected at least two, so that one can be held out: add images or name another folder"
-        )
-    rank = {path: zlib.crc32(path.relative_to(folder).as_posix().encode()) for path in paths}
-    in_order = sorted(paths, key=rank.__getitem__)
-    held_out = {path for path in paths if rank[path] % 10 == 0}
-    held_out = (held_out or {in_order[0]}) - ({in_order[-1]} if len(held_out) == len(paths) else set())
-    return tuple(path for path in paths if (path in held_out) == (split == "val"))
