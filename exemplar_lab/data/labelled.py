@@ -96,8 +96,8 @@ class LabelledPhotographs:
             found = 1 + max(facts[2] for facts in survey(paths, self.void))
         if not 1 <= found <= MOST:
             raise ValueError(
-                f"got {found} classes in {self.folder}, expected 1 … {MOST}: the label maps may number objects instead of "
-                "classes; name another folder, or give classes, and void where a large number means unknown"
+                f"got {found} classes in {self.folder}, expected 1 … {MOST}: label maps must name classes and not "
+                "number objects; give classes, or void where a large number means unknown, or name another folder"
             )
         return found
 
@@ -123,7 +123,7 @@ class LabelledPhotographs:
         for i, index in enumerate(indices.tolist()):
             colours, labels = _read(*pairs[index % len(pairs)], 4 * size, self.void, str(device))
             for j in (0, 1):  # the target, the exemplar
-                left, top, side = _square(labels.shape, max(size, self.closest * min(labels.shape)), *place[i][j])
+                left, top, side = _square(labels.shape, max(float(size), self.closest * min(labels.shape)), *place[i][j])
                 rows, columns = slice(top, top + side), slice(left, left + side)
                 seen, named = colours[:, rows, columns], labels[rows, columns]
                 if j and mirrored[i]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
+from exemplar_lab.data.labelled import LabelledPhotographs
 from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.data.synth.dials import dials_of
@@ -14,7 +15,7 @@ from exemplar_lab.models import ModelConfig
 from exemplar_lab.training.patches import Patches
 from exemplar_lab.translation import Source
 
-SOURCES = {"Photographs": Photographs, "StylePairs": StylePairs} | {kind.__name__: kind for kind in TASKS.values()}
+SOURCES = {kind.__name__: kind for kind in (Photographs, LabelledPhotographs, StylePairs, *TASKS.values())}
 
 
 @dataclass(frozen=True)
