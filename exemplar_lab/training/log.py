@@ -12,23 +12,28 @@ class StepLog:
         self.path = Path(run) / "log.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in _rows(self.path) if int(row["step"]) <= done] if done and self.path.exists() else []
-        self.columns = list(kept[0]) if kept else []
+        self.columns = [name for name in kept[0] if any(row[name] for row in kept)] if kept else []
+        self._begin(kept)
+
+    def _begin(self, rows: list[dict[str, str]]) -> None:
+        """Put `rows` under the columns there are now, all at once or not at all, and go on after them."""
         beside = self.path.with_suffix(".tmp")
         with beside.open("w", newline="") as file:
-            if kept:
-                writer = csv.DictWriter(file, self.columns)
+            if self.columns:
+                writer = csv.DictWriter(file, self.columns, extrasaction="ignore", restval="")
                 writer.writeheader()
-                writer.writerows(kept)
+                writer.writerows(rows)
         os.replace(beside, self.path)
         self.file = self.path.open("a", newline="")
 
     def write(self, step: int, terms: dict[str, float], seconds: float) -> None:
-        """One line; a term that the first step did not have is left out, one that is gone stays empty."""
+        """One line. A term that no step had so far gets a column, empty in the lines before; one that is gone stays empty."""
         row = {"step": step, **terms, "seconds": round(seconds, 4)}
-        if not self.columns:
-            self.columns = list(row)
-            csv.DictWriter(self.file, self.columns).writeheader()
-        csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="").writerow(row)
+        if not row.keys() <= set(self.columns):
+            self.file.close()
+            self.columns = [*(name for name in {**dict.fromkeys(self.columns), **row} if name != "seconds"), "seconds"]
+            self._begin(_rows(self.path))
+        csv.DictWriter(self.file, self.columns, restval="").writerow(row)
         self.file.flush()
 
     def close(self) -> None:
