@@ -12,6 +12,8 @@ def train(given: argparse.Namespace) -> None:
     exemplar-lab train cocosnet --data people --profile cpu
     exemplar-lab train cocosnet --data photos
     exemplar-lab train cocosnet --data MY_FOLDER_OF_PHOTOGRAPHS
+    exemplar-lab train msca --data scenes
+    exemplar-lab train msca --data MY_FOLDER_OF_PHOTOGRAPHS_AND_LABELS
     torchrun --nproc-per-node 8 -m exemplar_lab train cocosnet --profile paper
     exemplar-lab train features
     """
@@ -28,7 +30,7 @@ def _train_features(given: argparse.Namespace) -> None:
     from exemplar_lab.training.feature_recipe import feature_recipe
     from exemplar_lab.training.feature_state import ship_features
 
-    for option, without in (("data", "people"), ("variant", "full"), ("features", None), ("edges", "soft")):
+    for option, without in (("data", None), ("variant", "full"), ("features", None), ("edges", "soft")):
         if (value := getattr(given, option)) != without:
             raise ValueError(f"got --{option} {value} for the features, which have one recipe: leave it out")
     recipe = feature_recipe(given.profile, given.seed)
@@ -64,18 +66,19 @@ def _train(recipe, run: Path, device: str) -> Path:
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", help="cocosnet, dynast, matebit, or features: the network that losses and metrics look through"
+        "model", help="cocosnet, dynast, matebit, msca, or features: the network that losses and metrics look through"
     )
     parser.add_argument(
         "--data",
-        default="people",
-        help="people, faces, scenes, paintings, photos, style (dynast alone), or a folder of photographs (default: people)",
+        help="people, faces, scenes, paintings, photos, style (dynast alone), or a folder of photographs; of msca scenes, "
+        "or a folder of photographs with label maps (default: people, of msca scenes)",
     )
-    parser.add_argument("--profile", default="cpu", help="smoke, small (matebit alone), cpu, gpu or paper (default: cpu)")
+    parser.add_argument("--profile", default="cpu", help="smoke, small (matebit and msca), cpu, gpu or paper (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--features",
-        help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit's short profiles, else fixed)",
+        help="what perceptual losses look through: fixed, lab or vgg19 (default: lab for matebit and msca in "
+        "short profiles, else fixed); msca itself looks through the same network",
     )
     parser.add_argument(
         "--edges",
@@ -86,7 +89,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant",
         default="full",
         help="an ablation: without-domain, … (cocosnet); without-pruning, without-inner-scale, one-scale, once, … (dynast); "
-        "without-relu, feed-forward, one-block, … (matebit)",
+        "without-relu, feed-forward, one-block, … (matebit); gap, without-attention, without-masking, … (msca)",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME_OF_THE_RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -3,27 +3,28 @@
 from dataclasses import replace
 from pathlib import Path
 
+from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.nn.edges import NETWORKS as EDGE_NETWORKS
 from exemplar_lab.training.recipe import Recipe
 from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
 from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
 from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
 from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, matebit_photos
-from exemplar_lab.training.recipes.msca import MSCA_DATA
+from exemplar_lab.training.recipes.msca import MSCA_DATA, msca_labelled
 from exemplar_lab.training.recipes.style import dynast_style
 
 _OF_MODEL = {
     "cocosnet": (COCOSNET_DATA, cocosnet_photos),
     "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos),
     "matebit": (MATEBIT_DATA, matebit_photos),
-    "msca": (MSCA_DATA, None),
+    "msca": (MSCA_DATA, msca_labelled),
 }
 """Model -> what `--data` names, and the recipe for a folder of photographs."""
 
 
 def make_recipe(
     model: str,
-    data: str = "people",
+    data: str | None = None,
     profile: str = "cpu",
     seed: int = 0,
     variant: str = "full",
@@ -33,15 +34,16 @@ def make_recipe(
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
     data: a task of the procedural world (people, faces, scenes, paintings), "photos", a folder of photographs, or for DynaST
-        "style".
+        "style". MSCA wants labels: "scenes", or a folder of photographs with label maps. None: people, for MSCA scenes.
     features: what perceptual losses look through: "fixed", "lab", or "vgg19", the papers' network, which needs its weights (see
-        `nn.features.load_vgg19`); each with λ of its own. None: what the recipe says.
+        `nn.features.load_vgg19`); each with λ of its own. None: what the recipe says. MSCA looks through it too.
     edges: what Eq. (12) of MATEBIT draws edges with: "soft", or "hed", the paper's network, which needs its weights (see
         `nn.edges.edge_network`).
 
     Raises ValueError for anything unknown.
     """
     recipes, of_folder = _OF_MODEL[one_of(_OF_MODEL, "model", model)]
+    data = data or next(iter(recipes))
     if data in recipes:
         recipe = recipes[data](profile, seed, variant)
     elif Path(data).is_dir():
@@ -55,4 +57,6 @@ def make_recipe(
     if features is None or one_of(LAMBDAS, "features", features) == recipe.features:
         return recipe
     weights = LAMBDAS[features] if recipe.feature_weights else {}
-    return replace(recipe, name=f"{recipe.name}-{features}", features=features, feature_weights=dict(weights))
+    seen = replace(recipe.model, features=features) if isinstance(recipe.model, MSCAConfig) else recipe.model
+    named = f"{recipe.name}-{features}"
+    return replace(recipe, name=named, model=seen, features=features, feature_weights=dict(weights))

@@ -1,7 +1,9 @@
 """Recipes of MSCA: each docstring says the command, how long it takes and what comes out, as measured."""
 
 from dataclasses import replace
+from pathlib import Path
 
+from exemplar_lab.data.labelled import LabelledPhotographs
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.training.patches import Patches
@@ -86,6 +88,17 @@ def msca_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -> R
     size = _model(profile).size
     source = Scenes(size=2 * size, truth=False)
     return _msca("scenes", source, Scenes(size=size, split="val", scheme="retrieval"), profile, seed, variant)
+
+
+def msca_labelled(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str | None = None) -> Recipe:
+    """MSCA on photographs with label maps, in a folder laid out as CamVid or COCO-Stuff (`data.labelled`).
+
+    exemplar-lab train msca --data FOLDER
+    """
+    size = _model(profile).size
+    source = LabelledPhotographs(size=2 * size, folder=folder, closest=0.7)
+    name = Path(folder).resolve().name
+    return _msca(name, source, LabelledPhotographs(size=size, split="val", folder=folder), profile, seed, variant)
 
 
 def _model(profile: str) -> MSCAConfig:
