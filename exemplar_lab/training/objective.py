@@ -240,8 +240,8 @@ def _style_terms(
 
 
 def shown_to_discriminator(kind: type[ModelConfig], batch: Batch, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b _ h w"]:
-    """DynaST Eq. (10) judges the image together with the structure, Eq. (11) of MSCA with exemplar and its structure as well, Eq.
-    (13) of CoCosNet and of MATEBIT the image alone."""
+    """DynaST Eq. (10) judges the image together with the structure, Eq. (11) of MSCA with exemplar and its structure beside,
+    Eq. (13) of CoCosNet and of MATEBIT the image alone."""
     if kind is MSCAConfig:
         return torch.cat([image, batch.condition, batch.exemplar, batch.exemplar_condition], dim=1)
     return torch.cat([batch.condition, image], dim=1) if kind is DynaSTConfig else image
