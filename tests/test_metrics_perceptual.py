@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from exemplar_lab.metrics.perceptual import PERCEPTUAL_LAYERS, gram_style_distance, maps_of, perceptual_distance
+from exemplar_lab.metrics.perceptual import (
+    GATYS_LAYERS,
+    PERCEPTUAL_LAYERS,
+    gatys_style_loss,
+    gram_style_distance,
+    maps_of,
+    perceptual_distance,
+)
 from exemplar_lab.nn.features import features
 from exemplar_lab.ops.modulation import gram_matrix
 
@@ -156,3 +163,22 @@ def test_refuses_what_it_cannot_compare(unchecked):
     other = pyramid(height=32)
     with pytest.raises(ValueError, match=r"got feature maps of \(2, 3, 16, 32\) and \(2, 3, 32, 32\), expected equal ones"):
         perceptual_distance(one, other)
+
+
+def test_the_style_loss_of_gatys_is_its_printed_form():
+    """E = 1 / (4 N² M²) Σ (G − A)² with Gram matrices that are sums, N channels and M positions; each layer counts a fifth."""
+    one, other = ({f"relu{layer[4]}_1": x for layer, x in pyramid(seed).items()} for seed in (0, 100))
+    for sample in range(2):
+        expected = 0.0
+        for layer in GATYS_LAYERS:
+            of_one, of_other = (each[layer][sample].flatten(1).numpy() for each in (one, other))
+            difference = of_one @ of_one.T - of_other @ of_other.T
+            expected += 0.2 * (difference**2).sum() / (4 * of_one.size**2)
+        assert gatys_style_loss(one, other)[sample].item() == pytest.approx(expected, rel=1e-10)
+    assert gatys_style_loss(one, one).tolist() == [0, 0]
+    turned = {layer: x.flip(-1) for layer, x in one.items()}
+    assert gatys_style_loss(turned, one).max() < 1e-20
+    layers = GATYS_LAYERS[:2]
+    leaves = [random(1, 3, 4, 2, seed=1).requires_grad_(), random(1, 2, 2, 1, seed=2).requires_grad_()]
+    against = dict(zip(layers, [random(1, 3, 4, 2, seed=3), random(1, 2, 2, 1, seed=4)], strict=True))
+    assert gradcheck(lambda *maps: gatys_style_loss(dict(zip(layers, maps, strict=True)), against, layers), leaves)

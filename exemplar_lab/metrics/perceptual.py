@@ -14,6 +14,7 @@ from exemplar_lab.ops.feature_distance import unit_distance
 from exemplar_lab.ops.modulation import gram_matrix
 
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
+GATYS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 def perceptual_distance(
@@ -41,6 +42,20 @@ def gram_style_distance(
     """
     pairs = zip(maps_of(of_image, layers), maps_of(of_style, layers), strict=True)
     return sum(_gram_distance(one, other) / 2**step for step, (one, other) in enumerate(pairs))
+
+
+def gatys_style_loss(
+    of_image: Mapping[str, Tensor], of_style: Mapping[str, Tensor], layers: Sequence[str] = GATYS_LAYERS
+) -> Float[Tensor, " b"]:
+    """The style loss of Gatys, Ecker, Bethge (2016): mean over layers of ¼ Σ (G − A)², all layers alike.
+
+    of_image, of_style: layer name -> b c h w; the two images may differ in size. G and A are of `gram_matrix`, which divides by
+    c · h · w: their 1 / (N M), drawn inside the square.
+    L_style of Table 1 of [MSCA], "style loss of [9]", through "the VGG" there. Numbers of two networks do not compare.
+    """
+    pairs = zip(maps_of(of_image, layers), maps_of(of_style, layers), strict=True)
+    squares = [(gram_matrix(one) - gram_matrix(other)).square().flatten(1).sum(1) / 4 for one, other in pairs]
+    return torch.stack(squares).mean(0)
 
 
 def maps_of(features: Mapping[str, Tensor], layers: Iterable[str]) -> list[Float[Tensor, "b _ _ _"]]:

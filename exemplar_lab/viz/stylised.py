@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -18,13 +19,19 @@ def style_matrix(
     words: tuple[list[str], list[str]],
     title: str | None = None,
     width: float | None = None,
+    truth: Float[Tensor, "n m 3 h w"] | None = None,
+    numbers: list[list[str]] | None = None,
+    own: bool = False,
 ) -> Figure:
-    """Fig. 13 of [DynaST]: styles above, contents at the left, and every content in every style.
+    """Fig. 13 of [DynaST], Fig. 9 and 14 of [MSCA]: styles above, contents at the left, and every content in every style.
 
-    words: a few for each content, and for each style. width: of one picture, in inches.
+    words: a few for each content, and for each style. width: of one picture, in inches. truth: the right answer to each cell,
+    shown at its right. numbers: of each cell, written above it. own: frame the diagonal, where both are of one picture.
     """
+    wide = 1 if truth is None else 2
+    aspect = contents.shape[-2] / contents.shape[-1] / wide
     figure, axes = picture_axes(
-        len(contents) + 1, len(styles) + 1, contents.shape[-2] / contents.shape[-1], title, width, room=0.06, words=0.18
+        len(contents) + 1, len(styles) + 1, aspect, title, width and wide * width, 0.13 if numbers else 0.06, 0.18
     )
     for column, (style, name) in enumerate(zip(styles, words[1], strict=True), start=1):
         show_image(axes[0, column], style, name)
@@ -32,8 +39,16 @@ def style_matrix(
         show_image(axes[row, 0], content)
         axes[row, 0].text(-0.04, 0.5, name, transform=axes[row, 0].transAxes, rotation=90, ha="right", va="center")
         for column, image in enumerate(made[row - 1], start=1):
-            show_image(axes[row, column], image)
-    axes[0, 0].text(0.96, 0.04, "style →\n\ncontent ↓", transform=axes[0, 0].transAxes, ha="right", va="bottom", color=FAINT)
+            axis = axes[row, column]
+            both = image if truth is None else torch.cat([image, truth[row - 1, column - 1]], dim=-1)
+            show_image(axis, both)
+            if numbers:
+                axis.set_title(numbers[row - 1][column - 1], fontsize=7, pad=2)
+            if own and row == column:
+                for spine in axis.spines.values():
+                    spine.set(linewidth=1.8, color=COLOURS[4], zorder=5)
+    says = "style →\n\ncontent ↓" if truth is None else "style →\n\ncontent ↓   cells: made | true"
+    axes[0, 0].text(0.96, 0.04, says, transform=axes[0, 0].transAxes, ha="right", va="bottom", color=FAINT)
     return figure
 
 
