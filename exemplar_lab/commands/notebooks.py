@@ -43,7 +43,7 @@ def renew(given: argparse.Namespace) -> None:
     from exemplar_lab.notebook import keep_outputs, run_notebook
     from exemplar_lab.viz.style import in_few_colours
 
-    shrink = partial(in_few_colours, rounds=3)
+    shrink = partial(in_few_colours, decibels=34.0, rounds=6)
     for notebook in given.notebook:
         executed = run_notebook(notebook, Path("runs/notebooks") / notebook.name, progress=not given.quiet)
         before, full = (path.stat().st_size / 1e6 for path in (notebook, executed))
