@@ -22,6 +22,14 @@ Attention = Literal["learnt", "average", "labels"]
 """Who says what a region is: the network, nobody (global average pooling), or the labels: the rows of Table 1."""
 
 
+_PACE = 10.0
+"""Scores of attention are so many times what their convolution gives: the same functions in other units, in which the equal
+steps of Adam move the attention as much faster. Without it regions hardly leave their start in a short training."""
+
+_SPREAD = 5.0
+"""Standard deviation of the scores at the start, for labels whose features have deviation one."""
+
+
 class ExemplarFeatures(nn.Module):
     """Eq. (1) of [MSCA]: F_x = W_x * F_vgg(x), what a frozen network sees at every scale, compressed by a 1×1 convolution.
 
@@ -62,6 +70,10 @@ class LabelPyramid(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(classes + before, width, 1) for width, before in zip(widths, coarser, strict=True)
         )
+        for convolution, before in zip(self.convolutions, coarser, strict=True):  # one class fills a cell: deviation one
+            nn.init.normal_(convolution.weight)
+            with torch.no_grad():
+                convolution.weight[:, :before] /= max(before, 1) ** 0.5
 
     def forward(self, label: Float[Tensor, "b cc h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """F_c, fine to coarse; the finest has the size of the label map, each further one half of it."""
@@ -141,13 +153,24 @@ class MaskedSpatialChannelAttention(nn.Module):
         if attention == "learnt":
             self.spatial = nn.Conv2d(feature_width + label_width, regions, 1)
             self.channel = nn.Conv2d(label_width, regions, 1)
+            self._start_alike(feature_width)
         self.gate = RegionGate(label_width, self.regions) if gated and attention != "average" else None
+
+    def _start_alike(self, feature_width: int) -> None:
+        """Regions that group the labels of both scenes in the same way, so that from the first step a class looks at its like.
+
+        From independent starts the attention stays uniform for hundreds of steps, which is global average pooling.
+        """
+        nn.init.normal_(self.channel.weight, std=_SPREAD / _PACE / self.channel.in_channels**0.5)
+        nn.init.normal_(self.spatial.weight, std=0.01 / feature_width**0.5)
+        with torch.no_grad():
+            self.spatial.weight[:, feature_width:] = self.channel.weight
 
     def gather(self, feature: Tensor, exemplar_label: Tensor, exemplar_classes: Tensor, label: Tensor) -> Regions:
         """The regions of one exemplar. feature: F_x2; exemplar_label: F_c2; exemplar_classes: c2 on this grid; label: F_c1."""
         b, _, h, w = feature.shape
         if self.attention == "learnt":
-            score = self.spatial(torch.cat([feature, exemplar_label], dim=1))
+            score = _PACE * self.spatial(torch.cat([feature, exemplar_label], dim=1))
             attention, log_total = spatial_attention(score), score.flatten(2).logsumexp(2)
         elif self.attention == "average":
             attention, log_total = feature.new_full((b, 1, h * w), 1 / (h * w)), feature.new_zeros(b, 1)
@@ -160,7 +183,7 @@ class MaskedSpatialChannelAttention(nn.Module):
     def give(self, label: Tensor, classes: Tensor) -> Float[Tensor, "b q r"]:
         """β. label: F_c1; classes: c1 on this grid."""
         if self.attention == "learnt":
-            return channel_attention(self.channel(label))
+            return channel_attention(_PACE * self.channel(label))
         if self.attention == "average":
             return label.new_ones(len(label), label[0, 0].numel(), 1)
         return label_attention(classes)[1]
