@@ -37,8 +37,10 @@ def test_a_term_that_comes_later_gets_a_column(tmp_path):
 @pytest.mark.parametrize("done", range(1, 5))
 def test_a_resumed_log_is_the_log_of_a_run_that_went_through(tmp_path, done):
     """Also where what is done again brought columns that the lines that are kept do not need."""
-    write_steps(tmp_path / "whole", STEPS)
-    write_steps(tmp_path / "parts", STEPS)
+    for name, last in (("whole", 4), ("short", done), ("parts", 4)):
+        write_steps(tmp_path / name, {number: terms for number, terms in STEPS.items() if number <= last})
+    write_steps(tmp_path / "parts", {}, done)
+    assert (tmp_path / "parts" / "log.csv").read_text() == (tmp_path / "short" / "log.csv").read_text()
     write_steps(tmp_path / "parts", {number: terms for number, terms in STEPS.items() if number > done}, done)
     assert (tmp_path / "parts" / "log.csv").read_text() == (tmp_path / "whole" / "log.csv").read_text()
 
