@@ -110,7 +110,7 @@ def test_the_papers_number_57_equations():
     assert sum(paper.equations for paper in PAPERS.values()) == 57
 
 
-@pytest.mark.parametrize("paper", ["cocosnet", "dynast", "matebit"])
+@pytest.mark.parametrize("paper", ["cocosnet", "dynast", "matebit", "msca"])
 def test_paper_is_complete(paper):
     found = {equation.number for equation in find_equations() if equation.paper == paper}
     assert found == set(range(1, PAPERS[paper].equations + 1))

@@ -212,3 +212,26 @@ def test_discriminator_sees_half_the_image_at_the_second_scale():
     number = F.unfold(torch.ones(1, 1, 32, 32), 3, padding=1, stride=2).sum(1, keepdim=True)
     halved = (neighbours / number).unflatten(2, (16, 16))
     torch.testing.assert_close(coarse, discriminator.scales[0](halved * 2 - 1))
+
+
+def test_activations_are_what_every_layer_finds_and_then_the_logits():
+    """By hand: one convolution after the other, the image halved for the second scale; and what `forward` gives, last."""
+    discriminator = PatchDiscriminator(5, width=4, layers=3).double().eval()
+    image = torch.rand(2, 5, 32, 32, dtype=torch.float64)
+    found = discriminator.activations(image)
+    assert [[tuple(one.shape[1:]) for one in scale] for scale in found] == [
+        [(4, 16, 16), (8, 8, 8), (16, 8, 8), (1, 8, 8)],
+        [(4, 8, 8), (8, 4, 4), (16, 4, 4), (1, 4, 4)],
+    ]
+    x = image * 2 - 1
+    for scale, inner in zip(discriminator.scales, found, strict=True):
+        y = x
+        for number, one in enumerate(inner):
+            convolution = [layer for layer in scale if isinstance(layer, nn.Conv2d)][number]
+            y = convolution(y)
+            if 0 < number < 3:
+                y = F.instance_norm(y)
+            y = y if number == 3 else torch.where(y > 0, y, 0.2 * y)
+            torch.testing.assert_close(one, y)
+        x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+    assert all(torch.equal(logit, inner[-1]) for logit, inner in zip(discriminator(image), found, strict=True))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from exemplar_lab.losses.adversarial import log_discriminator, log_generator
+from exemplar_lab.losses.adversarial import discriminator_matching, log_discriminator, log_generator
 from exemplar_lab.losses.correspondence import cascade_matching
 from exemplar_lab.losses.reconstruction import reconstruction
 from exemplar_lab.losses.style import CONTENT_LAYER, STYLE_LAYERS, style_transfer
@@ -112,6 +112,27 @@ def test_slope_of_the_log_losses():
     assert logits.grad[0, 0] == 0
     inputs = random(2, 1, 3, 2, grad=True), random(2, 1, 3, 2, seed=1, grad=True)
     assert gradcheck(lambda real, fake: log_discriminator([real], [fake]) + log_generator([fake, 2 * fake]), inputs)
+
+
+def test_discriminator_matching_is_what_is_printed():
+    """Layers count alike whatever their width, scales whatever their number of layers; logits are not looked at."""
+    shapes = [[(4, 6, 6), (8, 3, 3), (1, 3, 3)], [(4, 3, 3), (1, 2, 2)]]
+    made, real = (
+        [[random(2, *shape, seed=10 * start + n, grad=not start) for n, shape in enumerate(scale)] for scale in shapes]
+        for start in (0, 1)
+    )
+
+    def apart(scale: int, layer: int) -> float:
+        return abs(made[scale][layer].detach().numpy() - real[scale][layer].numpy()).mean()
+
+    loss = discriminator_matching(made, real)
+    assert loss.item() == pytest.approx(((apart(0, 0) + apart(0, 1)) / 2 + apart(1, 0)) / 2, abs=1e-12)
+    loss.backward()
+    assert [[one.grad is None for one in scale] for scale in made] == [[False, False, True], [False, True]]
+    assert discriminator_matching(real, real) == 0
+    assert gradcheck(lambda a, b: discriminator_matching([[a, b, b]], real[:1]), made[0][:2])
+    with pytest.raises(ValueError):
+        discriminator_matching(made[:1], real)
 
 
 # Eq. (11)
@@ -243,9 +264,9 @@ def test_discriminator_judges_the_image_together_with_the_structure():
     config = DynaSTConfig(size=32, condition_channels=5, widths=(8, 8), top_k=1)
     assert discriminator_channels(config) == 8 and discriminator_channels(CoCosNetConfig()) == 3
     image = translation.image.detach()
-    shown = shown_to_discriminator(DynaSTConfig, batch.condition, image)
+    shown = shown_to_discriminator(DynaSTConfig, batch, image)
     assert torch.equal(shown, torch.cat([batch.condition, image], 1))
-    assert shown_to_discriminator(CoCosNetConfig, batch.condition, image) is image
+    assert shown_to_discriminator(CoCosNetConfig, batch, image) is image
     loss = discriminator_loss(config, discriminator, batch, image)
     real = discriminator(torch.cat([batch.condition, batch.target], 1))
     torch.testing.assert_close(loss, log_discriminator(real, discriminator(shown)))
