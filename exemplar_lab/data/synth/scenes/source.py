@@ -109,30 +109,40 @@ class Scenes:
 
 
 def repaint(
-    layouts: Int[Tensor, " l"], styles: Int[Tensor, " s"], size: int = 64, split: str = "val"
-) -> tuple[Float[Tensor, "l 12 h w"], Float[Tensor, "l s 3 h w"]]:
+    layouts: Int[Tensor, " l"],
+    styles: Int[Tensor, " s"],
+    size: int = 64,
+    split: str = "val",
+    blend: Float[Tensor, "m s"] | None = None,
+) -> tuple[Float[Tensor, "l 12 h w"], Float[Tensor, "l _ 3 h w"]]:
     """Every layout in every style: the label maps, and the pictures, row by row.
 
     layouts, styles: sample numbers of `split`; the target view of the one, the style of the other. This is the true answer to
     the swaps of style and structure in Fig. 9 and 14 of [MSCA].
+    blend: each of m looks is a mixture of the s styles, by weights of sum one: their nine numbers are mixed, and the side the
+        sun stands on, before anything is painted. That is the true answer to the interpolation of Fig. 5, as this world
+        defines what lies between two styles. None: the styles as they are.
     """
     key, other = (sample_keys(VERSION, split, numbers) for numbers in (layouts, styles))
     here = target_camera(key)
     world = settle(draw_world(key, key, here, split, Dials()))
     style = draw_style(fold(other, "style"), split, torch.ones_like(world.snowy, dtype=torch.float64)[:1].expand(len(other)))
-    each = torch.arange(len(key), device=key.device).repeat_interleave(len(other))
+    side = uniform(other, "side", (), 0.3, 0.95) * torch.where(uniform(other, "which side") < 0.5, -1.0, 1.0)
+    if blend is not None:
+        style, side = blend.to(style) @ style, blend.to(side) @ side
+    looks = len(style)
+    each = torch.arange(len(key), device=key.device).repeat_interleave(looks)
     world, camera = World(*(v[each] for v in world)), Camera(*(v[each] for v in here))
     style = style.repeat(len(key), 1)
     none = torch.zeros(len(each), dtype=torch.float64, device=key.device)
-    side = uniform(other, "side", (), 0.3, 0.95) * torch.where(uniform(other, "which side") < 0.5, -1.0, 1.0)
     lamps = Lamps(light_of(style, side.repeat(len(key)), none), None, none.float())
     view = look(world, camera, size)
     layer, picture, things, found = layers(world, view, size)
     scene = scenery(world, view, style, lamps, torch.ones_like(none), size)
     images, _, behind = paint(scene, things, found, torch.zeros(len(each), 2, dtype=torch.long, device=key.device))
-    labels = classes_of(world, layer, picture, behind).view(len(key), len(other), size, size)[:, 0]
+    labels = classes_of(world, layer, picture, behind).view(len(key), looks, size, size)[:, 0]
     maps = F.one_hot(labels, len(CLASSES)).movedim(-1, 1).to(images.dtype)
-    return maps, images.unflatten(0, (len(key), len(other)))
+    return maps, images.unflatten(0, (len(key), looks))
 
 
 class _Plan(NamedTuple):
