@@ -1,20 +1,17 @@
 """Turn the dials of the procedural world and watch the pair and its truth change."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import ipywidgets
-import numpy as np
 import torch
-from PIL import Image
 
 from exemplar_lab.data.synth.dials import DIALS, TIERS, Dial
 from exemplar_lab.data.synth.world import TASKS, structure_picture
 from exemplar_lab.translation import Batch, Source
-from exemplar_lab.viz.style import as_rgb
 from exemplar_lab.viz.world import count_picture, true_warp
+from exemplar_lab.widgets.frames import captions, row_png
 
 CAPTIONS = ("structure", "exemplar", "target", "by the true flow", "exemplar pixels needed")
 
@@ -39,7 +36,9 @@ def world_panel(
         try:
             source = TASKS[tasks.value](size, "val", replace(TIERS[tier], **{dials.value: value}))
             picture.value = pair_png(source.batch(torch.tensor([sample.value])), source)
-            words.value = f"<b>{DIALS[dials.value].meaning}</b>: {DIALS[dials.value].claims}" + _captions(picture.width)
+            words.value = f"<b>{DIALS[dials.value].meaning}</b>: {DIALS[dials.value].claims}" + captions(
+                CAPTIONS, int(picture.width)
+            )
         except ValueError as problem:  # the slider stands where the task cannot follow: say so and keep the last picture
             words.value = f"<b>{problem}</b>"
 
@@ -65,16 +64,7 @@ def pair_png(batch: Batch, source: Source) -> bytes:
     """The five pictures of the first sample, side by side, as a PNG file."""
     structure = structure_picture(source, batch)
     shown = (structure, batch.exemplar, batch.target, true_warp(batch), count_picture(batch.truth))
-    pixels = (np.concatenate([as_rgb(one[0]) for one in shown], axis=1) * 255).round().astype("uint8")
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def _captions(width: str) -> str:
-    """The names of the pictures, each above its own."""
-    names = "".join(f'<span style="flex: 1; text-align: center">{name}</span>' for name in CAPTIONS)
-    return f'<div style="display: flex; width: {width}px">{names}</div>'
+    return row_png([one[0] for one in shown])
 
 
 def _heard(task: str) -> list[str]:
