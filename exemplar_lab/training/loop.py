@@ -51,7 +51,9 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=world // local, strategy="ddp")
+    # MSCA does not use all of its parameters at every step: its decoders only while it is pretrained.
+    strategy = "ddp_find_unused_parameters_true"
+    fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=world // local, strategy=strategy)
     fabric.launch()
     return fabric
 
