@@ -36,7 +36,7 @@ def transfer_matrix(
     Labels lie on the grids of the match, see `labels_of_cells`; −1 is no class. A row whose class the target lacks is NaN, and
     so is one that gives no weight to any class; a column whose class the exemplar lacks is NaN.
     """
-    exemplar, target = (_one_hot(label, classes) for label in (exemplar_label, target_label))
+    exemplar, target = (one_hot_labels(label, classes) for label in (exemplar_label, target_label))
     carried = match.warp(exemplar.movedim(-1, 1).unflatten(-1, match.key_size).to(match.mass().dtype)).flatten(2)
     weight = target.transpose(1, 2).to(carried.dtype) @ carried.transpose(1, 2)
     total = weight.sum(-1, keepdim=True)
@@ -53,7 +53,7 @@ def expected_transfer(
 
     A match is compared with this, and so not blamed for the classes that a scene happens to lack.
     """
-    exemplar, target = (_one_hot(label, len(true)).any(1) for label in (exemplar_label, target_label))
+    exemplar, target = (one_hot_labels(label, len(true)).any(1) for label in (exemplar_label, target_label))
     share = _present_share(true, exemplar)
     known = target[:, :, None] & exemplar[:, None] & (share.sum(-1, keepdim=True) > 0)
     return torch.where(known, share, math.nan)
@@ -67,7 +67,7 @@ def class_oracle(
     """The match whose transfer matrix is the expected one: positions of class i look at class j as much as `true` says, at all
     positions of that class alike.
     """
-    exemplar, target = (_one_hot(label, len(true)).to(true.dtype) for label in (exemplar_label, target_label))
+    exemplar, target = (one_hot_labels(label, len(true)).to(true.dtype) for label in (exemplar_label, target_label))
     size = exemplar.sum(1)
     key_factor = exemplar.transpose(1, 2) / size.clamp_min(1)[..., None]
     sizes = tuple(target_label.shape[1:]), tuple(exemplar_label.shape[1:])
@@ -143,8 +143,8 @@ def _present_share(true: Float[Tensor, "c c"], present: Bool[Tensor, "b c"]) -> 
     return share / share.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
-def _one_hot(label: Int[Tensor, "b h w"], classes: int) -> Int[Tensor, "b n c"]:
-    """−1 becomes a row of zeros."""
+def one_hot_labels(label: Int[Tensor, "b h w"], classes: int) -> Int[Tensor, "b n c"]:
+    """A one for the class of each position, row by row; −1 becomes a row of zeros. Raises ValueError for other labels."""
     if label.min() < -1 or label.max() >= classes:
         raise ValueError(
             f"got labels from {int(label.min())} to {int(label.max())}, expected −1 … {classes - 1}: raise `classes`"
