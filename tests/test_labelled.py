@@ -87,6 +87,9 @@ def test_squares_differ_in_place_and_scale(camvid):
     scale = red.diff(dim=2).mean((1, 2))
     assert scale.min() >= 0.99 and scale.max() <= 100 / 32 + 0.01 and scale.max() > 2 * scale.min()
     assert red.amin() < 5 and red.amax() > 134 and green.amin() < 5 and green.amax() > 94
+    roomy = scale < 2
+    left, top = (place[roomy, 0, 0] / (length - 32 * scale[roomy]) for place, length in ((red, 140), (green, 100)))
+    assert (left - top).abs().max() > 0.4  # across and down are drawn each by itself
     near = LabelledPhotographs(32, "train", camvid, closest=1.0).batch(torch.arange(8)).target[:, 1]
     torch.testing.assert_close((255 * near).diff(dim=1).mean((1, 2)), torch.full((8,), 100 / 32), rtol=0.02, atol=0)
 
