@@ -55,7 +55,6 @@ def reference_answers(transfer: Float[Tensor, "c c"] | None = None) -> dict[str,
     return {"copy": _copy, "nearest label": _nearest_label, "class colours": lambda batch: _class_colours(batch, transfer)}
 
 
-@torch.inference_mode()
 def score_tasks(
     answers: Mapping[str, Answer],
     tasks: Mapping[str, Source],
@@ -66,27 +65,50 @@ def score_tasks(
     batch_size: int = 16,
     progress: Callable[[Iterable], Iterator] = iter,
 ) -> TaskRows:
-    """TASK_NUMBERS of all answers on the samples `indices` of all tasks, with 95 % intervals over samples.
+    """TASK_NUMBERS of all answers on the samples `indices` of all tasks, with 95 % intervals; see `measure_tasks`."""
+    return sum_up_tasks(measure_tasks(answers, tasks, indices, network, device, draws, batch_size, progress))
+
+
+@torch.inference_mode()
+def measure_tasks(
+    answers: Mapping[str, Answer],
+    tasks: Mapping[str, Source],
+    indices: Int[Tensor, " n"],
+    network: nn.Module,
+    device: torch.device | str = "cpu",
+    draws: int = DRAWS,
+    batch_size: int = 16,
+    progress: Callable[[Iterable], Iterator] = iter,
+) -> dict[str, Statistics]:
+    """{task: {row: record}}, of which `sum_up_tasks` makes numbers, and `shipped.difference` differences with their intervals.
 
     answers: name of the row -> function of a batch, as `evaluation.translate` makes it of a model. tasks: as of `three_tasks`.
     network: of `nn.features.features`; its name stands beside the numbers that were made through it.
     """
-    rows: TaskRows = {name: {} for name in answers}
+    measured: dict[str, Statistics] = {}
     for task, source in tasks.items():
         found: Statistics = {}
-        styles: dict[str, list[Tensor]] = {name: [] for name in answers}
         for asked in ask(dict(answers), source, indices, device, references=False, batch_size=batch_size, progress=progress):
             batch = replace(asked.batch, truth=None)  # no number of Table 1 is by regions, which take most of the time
             shared, looks = shared_by_rows(batch, network, asked.numbers, draws), network(batch.target, GATYS_LAYERS)
-            images = made_images(asked)
-            each = {row: image_statistics(image, batch, network, asked.numbers, draws, shared) for row, image in images.items()}
+            each = {}
+            for row, image in made_images(asked).items():
+                record = image_statistics(image, batch, network, asked.numbers, draws, shared)
+                style = gatys_style_loss(network(image.clamp(0, 1), GATYS_LAYERS), looks)
+                each[row] = replace(record, values=record.values | {"gatys": style.cpu()})
             found = joined_statistics(found, each)
-            for row, image in images.items():
-                styles[row].append(gatys_style_loss(network(image.clamp(0, 1), GATYS_LAYERS), looks))
-        for row, statistics in found.items():
-            (style,) = summarise([{"gatys": torch.cat(styles[row])}], group=statistics.number).values()
-            numbers = sum_up_images(statistics) | {"gatys": style | {"features": network.name}}
-            rows[row][task] = {name: numbers[name] for name in TASK_NUMBERS}
+        measured[task] = found
+    return measured
+
+
+def sum_up_tasks(measured: Mapping[str, Statistics]) -> TaskRows:
+    """{row: {task: {number: {"mean", "half_width", …}}}} of TASK_NUMBERS; those through features say which."""
+    rows: TaskRows = {}
+    for task, statistics in measured.items():
+        for row, one in statistics.items():
+            (style,) = summarise([{"gatys": one.values["gatys"]}], group=one.number).values()
+            numbers = sum_up_images(one) | {"gatys": style | {"features": one.features}}
+            rows.setdefault(row, {})[task] = {name: numbers[name] for name in TASK_NUMBERS}
     return rows
 
 

@@ -31,7 +31,7 @@ def style_matrix(
     wide = 1 if truth is None else 2
     aspect = contents.shape[-2] / contents.shape[-1] / wide
     figure, axes = picture_axes(
-        len(contents) + 1, len(styles) + 1, aspect, title, width and wide * width, 0.13 if numbers else 0.06, 0.18
+        len(contents) + 1, len(styles) + 1, aspect, title, width and wide * width, 0.03 if numbers else 0.06, 0.18
     )
     for column, (style, name) in enumerate(zip(styles, words[1], strict=True), start=1):
         show_image(axes[0, column], style, name)
@@ -47,8 +47,7 @@ def style_matrix(
             if own and row == column:
                 for spine in axis.spines.values():
                     spine.set(linewidth=1.8, color=COLOURS[4], zorder=5)
-    says = "style →\n\ncontent ↓" if truth is None else "style →\n\ncontent ↓   cells: made | true"
-    axes[0, 0].text(0.96, 0.04, says, transform=axes[0, 0].transAxes, ha="right", va="bottom", color=FAINT)
+    axes[0, 0].text(0.96, 0.04, "style →\n\ncontent ↓", transform=axes[0, 0].transAxes, ha="right", va="bottom", color=FAINT)
     return figure
 
 
