@@ -16,6 +16,8 @@ from exemplar_lab.nn.msca import ExemplarFeatures, LabelPyramid, MaskedSpatialCh
 from exemplar_lab.ops.msca import channel_attention, label_attention, region_shares, spatial_attention
 
 WIDTHS = (4, 6, 3, 5, 2)
+PACE = 10.0
+"""Scores of attention, over what the convolution gives."""
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -155,10 +157,10 @@ def test_the_module_is_its_loop(gated):
     gate = array(module.gate(label, exemplar[1])) if gated else np.ones((2, 4))
     for b in range(2):
         both = np.concatenate([feature[b], of_exemplar[b]]).reshape(8, -1)
-        score = np.stack([pointwise(module.spatial, both[:, place]) for place in range(12)], axis=1)
+        score = np.stack([PACE * pointwise(module.spatial, both[:, place]) for place in range(12)], axis=1)
         region = np.stack([feature[b].reshape(5, -1) @ softmax(one) for one in score])
         for y, x in np.ndindex(2, 5):
-            mixture = softmax(pointwise(module.channel, label[b, :, y, x].numpy()))
+            mixture = softmax(PACE * pointwise(module.channel, label[b, :, y, x].numpy()))
             np.testing.assert_allclose(aligned.wanted[b, 5 * y + x].detach(), mixture, atol=1e-6)
             np.testing.assert_allclose(aligned.feature[b, :, y, x].detach(), (mixture * gate[b]) @ region, atol=1e-6)
 
@@ -169,8 +171,8 @@ def test_the_module_is_its_ops_and_the_record_is_the_module(attention):
     aligned = module(label, classes, [exemplar])
     match = aligned.match((4, 3))
     if attention == "learnt":
-        alpha = spatial_attention(module.spatial(torch.cat(exemplar[:2], 1)))
-        beta = channel_attention(module.channel(label))
+        alpha = spatial_attention(PACE * module.spatial(torch.cat(exemplar[:2], 1)))
+        beta = channel_attention(PACE * module.channel(label))
     else:
         alpha, beta = label_attention(exemplar[2])[0], label_attention(classes)[1]
     assert torch.equal(match.key_factor, alpha) and torch.equal(match.query_factor, beta)
@@ -251,3 +253,18 @@ def test_memory_grows_with_the_number_of_positions_alone(exemplars):
         largest[size] = found.elements
     assert largest[32, 64] == 2 * largest[32, 32] and largest[64, 64] == 4 * largest[32, 32]
     assert largest[64, 64] < 4096 * 4096 / 60
+
+
+def test_at_the_start_a_class_looks_at_its_like():
+    """The same labels on both sides: before any training a class has twice the weight on itself that chance has, at every scale."""
+    torch.manual_seed(0)
+    pyramid = LabelPyramid(6, (16,) * 3)
+    label = F.one_hot(torch.arange(6), 6).T.float().view(1, 6, 1, 6).repeat_interleave(8, 3).repeat_interleave(16, 2)
+    for scale, features in enumerate(pyramid(label)):
+        module = MaskedSpatialChannelAttention(8, 16, 12)
+        classes = F.avg_pool2d(label, 2**scale)
+        exemplar = (torch.randn(1, 8, *features.shape[2:]), features, classes)
+        match = module(features, classes, [exemplar]).match(tuple(features.shape[2:]))
+        found = match.warp(classes) / match.mass()[:, None]
+        of_its_like = (found * classes).sum(1).mean()
+        assert of_its_like > 2 / 6, f"scale {scale}: {of_its_like:.2f}"
