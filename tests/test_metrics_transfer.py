@@ -21,6 +21,7 @@ from exemplar_lab.metrics.transfer import (
     expected_transfer,
     labels_of_cells,
     mean_transfer,
+    strongest_others,
     transfer_matrix,
     transfer_rank,
     transfer_summary,
@@ -105,6 +106,12 @@ def test_rank_looks_off_the_diagonal_at_what_is_known():
     expected = stats.spearmanr(true.numpy()[off], other.numpy()[off]).statistic
     assert transfer_rank(other, true) == pytest.approx(expected, abs=1e-6)
     assert math.isnan(transfer_rank(torch.full((6, 6), math.nan), true))
+
+
+def test_the_strongest_others_are_not_oneself():
+    matrix = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.1, 0.4], [math.nan, 0.0, 0.7]])
+    assert strongest_others(matrix, 2).tolist() == [[1, 2], [0, 2], [-1, -1]]
+    assert strongest_others(matrix).tolist() == [[1], [0], [-1]]
 
 
 def test_features_put_the_second_largest_on_the_diagonal():

@@ -90,6 +90,13 @@ def transfer_rank(matrix: Float[Tensor, "c c"], true: Float[Tensor, "c c"]) -> f
     return float(spearman(matrix[known].double(), true[known].double())) if known.sum() > 2 else math.nan
 
 
+def strongest_others(matrix: Float[Tensor, "c c"], count: int = 1) -> Int[Tensor, "c t"]:
+    """The classes that each class takes most from, apart from itself, the strongest first; −1 where nothing is taken."""
+    own = torch.eye(len(matrix), dtype=torch.bool, device=matrix.device)
+    share, index = matrix.nan_to_num().masked_fill(own, 0).topk(count, dim=-1)
+    return torch.where(share > 0, index, -1)
+
+
 def class_features(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
     """The rows as features of the classes: each diagonal entry becomes the second largest of its row, so that no class stands
     alone for feeding on itself (Fig. 12 of [MSCA]); NaN counts as 0, what a class never got."""
