@@ -31,7 +31,7 @@ def style_matrix(
     wide = 1 if truth is None else 2
     aspect = contents.shape[-2] / contents.shape[-1] / wide
     figure, axes = picture_axes(
-        len(contents) + 1, len(styles) + 1, aspect, title, width and wide * width, 0.03 if numbers else 0.06, 0.18
+        len(contents) + 1, len(styles) + 1, aspect, title, width and wide * width, 0.08 if numbers else 0.06, 0.18
     )
     for column, (style, name) in enumerate(zip(styles, words[1], strict=True), start=1):
         show_image(axes[0, column], style, name)
