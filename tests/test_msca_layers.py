@@ -256,7 +256,7 @@ def test_memory_grows_with_the_number_of_positions_alone(exemplars):
 
 
 def test_at_the_start_a_class_looks_at_its_like():
-    """The same labels on both sides: before any training a class has twice the weight on itself that chance has, at every scale."""
+    """The same labels on both sides: before any training a class has twice the weight on itself that chance has."""
     torch.manual_seed(0)
     pyramid = LabelPyramid(6, (16,) * 3)
     label = F.one_hot(torch.arange(6), 6).T.float().view(1, 6, 1, 6).repeat_interleave(8, 3).repeat_interleave(16, 2)

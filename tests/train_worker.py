@@ -7,12 +7,16 @@ import time
 from dataclasses import replace
 
 from exemplar_lab.training.loop import make_fabric, train
+from exemplar_lab.training.patches import Patches
 from exemplar_lab.training.recipes import make_recipe
 
 if __name__ == "__main__":
     named = next((one.removeprefix("--recipe=").split(",") for one in sys.argv if one.startswith("--recipe=")), ["cocosnet"])
-    recipe = make_recipe(named[0], "people", "smoke", variant=(*named, "full")[1])
+    data = {"msca": "scenes"}.get(named[0], "people")
+    recipe = make_recipe(named[0], data, "smoke", variant=(*named, "full")[1])
     recipe = replace(recipe, steps=6, batch_size=4, save_every=1 if "WORLD_SIZE" in os.environ else 2)
+    if named[0] == "msca":
+        recipe = replace(recipe, patches=Patches(pretraining=2, disjoint=2, patch=48))
     fabric = make_fabric("cpu")
     for step in train(recipe, sys.argv[1], fabric):
         print(f"step {step.number}", flush=True)
