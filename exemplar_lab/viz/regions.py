@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from exemplar_lab.correspondence import FactoredMatch
@@ -78,8 +79,10 @@ def _gate_bar(axis: Axes, gate: float, colour: Sequence[float]) -> None:
     axis.barh(0, 1, height=1, color="#ececf1", lw=0)
     axis.barh(0, gate, height=1, color=colour, lw=0)
     axis.barh(0, 1, height=1, color="none", edgecolor="#c9c9d1", lw=0.5)
-    dark = gate > 0.5 and float(np.dot(colour, (0.299, 0.587, 0.114))) < 0.45
-    axis.text(0.5, 0, f"{gate:.2f}", ha="center", va="center_baseline", fontsize=7, color="white" if dark else INK)
+    axis.text(
+        0.5, 0, f"{gate:.2f}", ha="center", va="center_baseline", fontsize=7,
+        path_effects=[withStroke(linewidth=1.8, foreground="white")],
+    )  # fmt: skip
     axis.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
