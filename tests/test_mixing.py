@@ -14,6 +14,7 @@ from exemplar_lab.training.editing import (
     canvas_of,
     extrapolation_scores,
     extrapolations,
+    gathered_shares,
     interpolation_scores,
     mixed,
     mixture,
@@ -163,6 +164,17 @@ def test_interpolation_against_the_truth(model):
     assert torch.allclose(faded["detour"], torch.ones(2), atol=1e-4)
     assert rows["truth"].keys() == {"monotone", "detour", "largest_step"}
     assert (rows["truth"]["detour"] > 1).all()
+
+
+def test_shares_are_those_of_the_match(model):
+    share = torch.tensor([0.0, 0.3, 1.0])
+    rows = gathered_shares(model, share, torch.tensor([1]), 32)
+    assert list(rows) == ["2 × 2", "4 × 4", "8 × 8", "16 × 16", "32 × 32"]
+    assert all(row["share@0"] == 0 and row["share@1"] == 1 for row in rows.values())
+    given = mixture(1, share[:1], 32)
+    match = model.mix(given.condition, given.exemplars, given.exemplar_conditions, between_two(share[1:2])).matches[1]
+    weight = match.rows(torch.arange(16)).unflatten(-1, (4, 8))
+    assert rows["4 × 4"]["share@0.3"].item() == pytest.approx(float(weight[..., 4:].sum() / weight.sum()), abs=1e-5)
 
 
 def test_ramps_against_the_truth(model):

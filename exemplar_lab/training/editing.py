@@ -94,6 +94,29 @@ def interpolation_scores(
     return joined(rows)
 
 
+@torch.inference_mode()
+def gathered_shares(
+    model: MSCA, share: Float[Tensor, " s"], numbers: Int[Tensor, " n"], size: int, progress: Progress = iter
+) -> PerImage:
+    """{row: {number: one value per mixture}}: how much of what each scale gathers comes from the second exemplar.
+
+    Rows: the scales, coarse to fine, as "4 × 4". Numbers: "share@0.5", the mean over the positions of the target, where 0.5 was
+    asked for. It need not be that: one softmax runs over both exemplars, and where one of them has the higher scores a little
+    of it outweighs much of the other.
+    """
+    rows: dict[str, list[dict[str, Tensor]]] = {}
+    for number in progress(numbers.tolist()):
+        given = mixture(number, share[:1], size)
+        wide = [one.expand(len(share), -1, -1, -1) for one in (given.condition, *given.exemplars, *given.exemplar_conditions)]
+        matches = model.mix(wide[0], wide[1:3], wide[3:], between_two(share)).matches
+        for match in matches:
+            first, second = match.query_factor.sum(1).chunk(2, dim=1)
+            found = second.sum(1) / (first.sum(1) + second.sum(1))
+            values = {f"share@{at:g}": one[None] for at, one in zip(share.tolist(), found, strict=True)}
+            rows.setdefault("{} × {}".format(*match.query_size), []).append(values)
+    return joined(rows)
+
+
 def ramp_scores(
     model: MSCA, numbers: Int[Tensor, " n"], size: int, bands: int = 8, softness: float = 1.0, progress: Progress = iter
 ) -> PerImage:

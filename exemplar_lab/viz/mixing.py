@@ -76,7 +76,8 @@ def ramps(
             line = found[name].cpu().numpy()
             axis.plot((np.arange(len(line)) + 0.5) / len(line), line, "o-", ms=3, color=COLOURS[5], label="found")
         axis.set(xlim=(0, 1), ylim=(-0.1, 1.1), xticks=[], yticks=[0, 1])
-        axis.tick_params(axis="y", direction="in", pad=-8)
+        axis.tick_params(axis="y", length=0, pad=-9)
+        axis.grid(axis="y")
         named = axis.get_legend_handles_labels()
     axes[1, 0].legend(*named, title="share of the second,\nfrom left to right", loc="center left", borderpad=0)
     return figure
