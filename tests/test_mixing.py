@@ -95,6 +95,8 @@ def test_paths_straight_round_and_back():
     assert float(path_scores(torch.stack([angle.cos(), angle.sin()], 1))["detour"]) == pytest.approx(math.pi / 2, rel=1e-3)
     back = path_scores(torch.tensor([[0.0], [0.6], [0.4], [1.0]]))
     assert float(back["monotone"]) == pytest.approx(2 / 3) and float(back["detour"]) == pytest.approx(1.4)
+    aside = path_scores(torch.tensor([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]]))
+    assert float(aside["monotone"]) == 0.5, "the first step leaves the one end and comes no nearer to the other"
     assert float(back["largest_step"]) == pytest.approx(0.6 * 3 / 1.4)
 
 
