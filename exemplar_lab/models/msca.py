@@ -22,7 +22,7 @@ SCALES = 5
 
 @dataclass(frozen=True)
 class MSCAConfig:
-    """Widths and choices, of each five, fine to coarse. The paper prints K, the scales and the size. Its widths are not printed:
+    """Widths and choices, of each five, fine to coarse. The paper prints K, the scales and the size, but no widths:
     these are SPADE's in the generator, and half of VGG's for the features.
 
     size: side of the images. condition_channels: classes of the label maps. features: F_vgg, see `nn.features.features`; the
@@ -144,7 +144,7 @@ class MSCA(nn.Module):
                 "height, width)"
             )
         total = amount.sum(1, keepdim=True)
-        if amount.min() < 0 or total.min() <= 0:
+        if not (amount.min() >= 0 and total.min() > 0):  # NaN is neither
             raise ValueError(
                 f"got amounts from {float(amount.min()):g} with sums from {float(total.min()):g}, expected none below 0 and "
                 "every sum above it"

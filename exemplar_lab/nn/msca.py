@@ -151,7 +151,8 @@ class MaskedSpatialChannelAttention(nn.Module):
         self.attention = attention
         self.regions = 1 if attention == "average" else regions
         if attention == "learnt":
-            self.spatial = nn.Conv2d(feature_width + label_width, regions, 1)
+            # No bias: one number for all positions of a region would not change its softmax over positions.
+            self.spatial = nn.Conv2d(feature_width + label_width, regions, 1, bias=False)
             self.channel = nn.Conv2d(label_width, regions, 1)
             self._start_alike(feature_width)
         self.gate = RegionGate(label_width, self.regions) if gated and attention != "average" else None

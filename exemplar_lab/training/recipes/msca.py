@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from exemplar_lab.data.label_maps import CAMVID, find_pairs, read_names, survey
 from exemplar_lab.data.labelled import LabelledPhotographs
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.msca import MSCAConfig
@@ -65,18 +66,20 @@ _SMALL_RUN = {
     "discriminator_layers": 3,
     "discriminator_scales": 1,
     "decay_from": 0.5,
-    "longest_gradient": 5.0,
 }
 _RUN = {
     "smoke": _SMALL_RUN | {"steps": 12, "batch_size": 2, "save_every": 6, "discriminator_width": 8},
     "small": _SMALL_RUN | {"steps": 800},
-    "cpu": _SMALL_RUN | {"steps": 1600},
+    "cpu": _SMALL_RUN | {"steps": 1900},
     "gpu": _SMALL_RUN | {"steps": 4000, "batch_size": 16, "save_every": 500, "discriminator_width": 64},
     "paper": {"steps": 2_000_000, "batch_size": 8, "save_every": 5000, "generator_every": 5, "decay_from": 1.0}
     | {"weights": {"decoded": 1.0, "feat": 10.0, "gan": 10.0, "adv": 1.0}}
     | {"learning_rate": 2e-4, "discriminator_learning_rate": 2e-4, "betas": (0.9, 0.999)},
 }
-_PRETRAINED = 0.5
+CAMVID_UNKNOWN = len(CAMVID) - 1
+_NAMELESS = {"unlabelled", "unlabeled", "unknown", "void"}
+
+_PRETRAINED = 0.6
 """Share of all steps that only pretrain the attention, which takes a third of the time of a step; then as many with disjoint
 patches as with large ones, as in the paper."""
 
@@ -97,9 +100,24 @@ def msca_labelled(profile: str = "cpu", seed: int = 0, variant: str = "full", fo
     exemplar-lab train msca --data FOLDER
     """
     size = _model(profile).size
-    source = LabelledPhotographs(size=2 * size, folder=folder, closest=0.7)
+    where = {"folder": folder, "void": unknown_label(folder)}
+    source = LabelledPhotographs(size=2 * size, closest=0.7, **where)
     name = Path(folder).resolve().name
-    return _msca(name, source, LabelledPhotographs(size=size, split="val", folder=folder), profile, seed, variant)
+    return _msca(name, source, LabelledPhotographs(size=size, split="val", **where), profile, seed, variant)
+
+
+def unknown_label(folder: str | Path) -> int | None:
+    """The label that says "unknown" besides 255: the last in classes.txt if that is its name; 11 in CamVid; else None.
+
+    CamVid is told by its folder of label maps, trainannot, by its largest label and by having no classes.txt.
+    """
+    names = read_names(folder)
+    if names is not None:
+        return len(names) - 1 if names[-1].lower() in _NAMELESS else None
+    pairs = find_pairs(folder)
+    paths = [path for split in pairs.values() for path in split.values()]
+    is_camvid = (Path(folder) / "trainannot").is_dir() and max(facts[2] for facts in survey(paths)) == CAMVID_UNKNOWN
+    return CAMVID_UNKNOWN if is_camvid else None
 
 
 def _model(profile: str) -> MSCAConfig:
