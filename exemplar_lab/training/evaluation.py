@@ -143,6 +143,7 @@ def measure(
     device: torch.device | str = "cpu",
     references: bool = True,
     exemplar_condition: bool = True,
+    transfer: Float[Tensor, "c c"] | None = None,
     batch_size: int = 16,
     progress: Callable[[Any], Iterator] = iter,
 ) -> PerImage:
@@ -151,7 +152,7 @@ def measure(
         raise ValueError(f"got {pairs} pairs to measure, expected at least 1")
     answers = {name: translate(model, exemplar_condition)}
     indices = torch.arange(min(pairs, source.length or pairs))
-    return score(answers, source, indices, device, references, batch_size=batch_size, progress=progress)
+    return score(answers, source, indices, device, references, None, transfer, batch_size, progress)
 
 
 @torch.inference_mode()

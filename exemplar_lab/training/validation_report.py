@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from exemplar_lab.data.style_pairs import StylePairs
+from exemplar_lab.data.synth.suites import TRANSFER
+from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.metrics.tables import Rows
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
@@ -26,6 +28,7 @@ def evaluate_checkpoint(
 ) -> Rows:
     """`evaluation.measure` for a checkpoint (see `find_checkpoint`) on the validation source of its recipe, summed up per row.
 
+    Of scenes, whose true transfer matrix is known, also how the match's own compares with it.
     network: of `nn.features.features`; with it the images are measured too (see `image_evaluation`), beside the matches.
     A checkpoint of style transfer has no truth of matches: it gets the rows of `style_evaluation.measure_styles`, which are
     numbers of images already, through the features of its recipe. ValueError where another network is asked for.
@@ -47,8 +50,10 @@ def evaluate_checkpoint(
                 numbers[name] |= {"features": looks.name}
         return rows
     name, shows_condition = recipe["name"], recipe["warm_up_steps"] is None
+    transfer = next((true() for task, true in TRANSFER.items() if isinstance(source, TASKS[task])), None)
     if network is None:
-        return sum_up(measure(model, source, pairs, name, device, exemplar_condition=shows_condition, progress=progress))
+        asked = {"exemplar_condition": shows_condition, "transfer": transfer, "progress": progress}
+        return sum_up(measure(model, source, pairs, name, device, **asked))
     answers = {name: translate(model, exemplar_condition=shows_condition)}
-    measured, images = score_with_images(answers, source, indices, network, device, progress=progress)
+    measured, images = score_with_images(answers, source, indices, network, device, transfer=transfer, progress=progress)
     return beside(sum_up(measured), sum_up_all(images))
