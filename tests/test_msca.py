@@ -161,6 +161,7 @@ def test_all_of_one_exemplar_is_that_exemplar(changes):
         alone, mixed = model(label, exemplars[n], labels[n]), model.mix(label, exemplars, labels, amounts(a))
         assert torch.equal(mixed.image, alone.image)
         assert torch.equal(model.mix(label, exemplars, labels, 3 * amounts(a), record=False).image, alone.image)
+        assert all(map(torch.equal, mixed.warps, alone.warps)), "neither has the gate in it"
         for match, single in zip(mixed.matches, alone.matches, strict=True):
             height, width = single.key_size
             assert match.key_size == (height, 2 * width) and match.query_size == single.query_size
@@ -233,6 +234,8 @@ def test_the_gradient_of_a_mixture_is_finite_at_its_ends():
         (torch.ones(2, 3, 1, 1), r"got 2 exemplars, 2 label maps of them and amounts of shape \(2, 3, 1, 1\) for 2 conditions"),
         (torch.ones(1, 2, 1, 1), r"amounts of shape \(1, 2, 1, 1\) for 2 conditions"),
         (torch.tensor([1.5, -0.5]).view(1, 2, 1, 1).expand(2, -1, -1, -1), "got amounts from -0.5"),
+        (torch.tensor([torch.nan, 1.0]).view(1, 2, 1, 1).expand(2, -1, -1, -1), "got amounts from nan"),
+        (torch.tensor([torch.inf, 1.0]).view(1, 2, 1, 1).expand(2, -1, -1, -1), "expected none below 0"),
         (torch.zeros(2, 2, 4, 4), "with sums from 0, expected none below 0 and every sum above it"),
     ],
 )

@@ -161,7 +161,7 @@ def test_the_module_is_its_loop(gated):
         region = np.stack([feature[b].reshape(5, -1) @ softmax(one) for one in score])
         for y, x in np.ndindex(2, 5):
             mixture = softmax(PACE * pointwise(module.channel, label[b, :, y, x].numpy()))
-            np.testing.assert_allclose(aligned.wanted[b, 5 * y + x].detach(), mixture, atol=1e-6)
+            np.testing.assert_allclose(aligned.wanted[0][b, 5 * y + x].detach(), mixture, atol=1e-6)
             np.testing.assert_allclose(aligned.feature[b, :, y, x].detach(), (mixture * gate[b]) @ region, atol=1e-6)
 
 
@@ -213,12 +213,13 @@ def test_several_exemplars(attention):
     side_by_side = torch.cat([first[0], second[0], third[0]], dim=3)
     torch.testing.assert_close(match.warp(side_by_side), mixed.feature)
     log_total = torch.stack([one.log_total for one in mixed.regions], dim=1)
+    beta = alone[0].wanted[0].detach()
     share = region_shares(log_total, amount.flatten(2))
     gates = torch.stack([one.gate for one in mixed.regions], dim=1)
     for b, q in np.ndindex(2, 10):
         gate = sum(amount[b, n].flatten()[q] * gates[b, n] for n in range(3))
         expected = sum(
-            float(mixed.wanted[b, q, r] * gate[r] * share[b, n, q, r]) * mixed.regions[n].value[b, r]
+            float(beta[b, q, r] * gate[r] * share[b, n, q, r]) * mixed.regions[n].value[b, r]
             for n in range(3)
             for r in range(module.regions)
         )

@@ -143,8 +143,9 @@ class MSCA(nn.Module):
                 f"{tuple(amount.shape)} for {len(condition)} conditions, expected as many of each, and (samples, exemplars, "
                 "height, width)"
             )
+        amount = amount.to(condition)
         total = amount.sum(1, keepdim=True)
-        if not (amount.min() >= 0 and total.min() > 0):  # NaN is neither
+        if not (amount.min() >= 0 and total.min() > 0 and total.max() < torch.inf):  # NaN is nothing of this
             raise ValueError(
                 f"got amounts from {float(amount.min()):g} with sums from {float(total.min()):g}, expected none below 0 and "
                 "every sum above it"
@@ -235,6 +236,5 @@ def _warp(aligned: Aligned, exemplars: list[Tensor]) -> Float[Tensor, "b 3 hq wq
     """The exemplars' colours by the weights of one scale, scaled to sum to one."""
     size = (aligned.feature.shape[2], aligned.feature.shape[3])
     seen = [torch.cat([x, torch.ones_like(x[:, :1])], dim=1).flatten(2).transpose(1, 2) for x in exemplars]
-    given = (aligned.wanted,) if len(exemplars) == 1 else aligned.given
-    total = sum(factor @ (one.attention @ x) for factor, one, x in zip(given, aligned.regions, seen, strict=True))
+    total = sum(factor @ (one.attention @ x) for factor, one, x in zip(aligned.wanted, aligned.regions, seen, strict=True))
     return (total[..., :3] / total[..., 3:].clamp_min(1e-6)).transpose(1, 2).unflatten(2, size)

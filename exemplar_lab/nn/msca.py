@@ -116,12 +116,13 @@ class Regions(NamedTuple):
 class Aligned(NamedTuple):
     """What exemplars give to a target at one scale.
 
-    feature: F_x1, b c hq wq. wanted: β, b q r. given: of each exemplar, β times gate and share, b q r. regions: of each.
+    feature: F_x1, b c hq wq. wanted: of each exemplar, β times its share, b q r. gate: of all of them, b 1 r, or b q r where
+    they are mixed from place to place. regions: of each.
     """
 
     feature: Tensor
-    wanted: Tensor
-    given: tuple[Tensor, ...]
+    wanted: tuple[Tensor, ...]
+    gate: Tensor
     regions: tuple[Regions, ...]
 
     def match(self, key_size: tuple[int, int]) -> FactoredMatch:
@@ -130,12 +131,12 @@ class Aligned(NamedTuple):
         """
         size = (self.feature.shape[2], self.feature.shape[3])
         if len(self.regions) == 1:
-            return FactoredMatch(size, key_size, self.wanted, self.regions[0].gate, self.regions[0].attention)
+            return FactoredMatch(size, key_size, self.wanted[0], self.regions[0].gate, self.regions[0].attention)
         n, (h, w) = len(self.regions), key_size
         keys = [F.pad(one.attention.unflatten(2, key_size), (i * w, (n - 1 - i) * w)) for i, one in enumerate(self.regions)]
         key_factor = torch.cat(keys, dim=1).flatten(2)
         gate = key_factor.new_ones(key_factor.shape[:2])
-        return FactoredMatch(size, (h, n * w), torch.cat(self.given, dim=2), gate, key_factor)
+        return FactoredMatch(size, (h, n * w), torch.cat([one * self.gate for one in self.wanted], dim=2), gate, key_factor)
 
 
 class MaskedSpatialChannelAttention(nn.Module):
@@ -205,11 +206,11 @@ class MaskedSpatialChannelAttention(nn.Module):
         size = (label.shape[2], label.shape[3])
         beta = self.give(label, classes)
         if amount is None:
-            factors = [beta * regions[0].gate[:, None]]
+            wanted, gate = [beta], regions[0].gate[:, None]
         else:
             amount = amount.flatten(2)
             share = region_shares(torch.stack([one.log_total for one in regions], dim=1), amount)
             gate = sum(a[..., None] * one.gate[:, None] for a, one in zip(amount.unbind(1), regions, strict=True))
-            factors = [beta * gate * one for one in share.unbind(1)]
-        given = [channel_aggregation(one.value, factor, size) for one, factor in zip(regions, factors, strict=True)]
-        return Aligned(sum(given[1:], start=given[0]), beta, tuple(factors), tuple(regions))
+            wanted = [beta * one for one in share.unbind(1)]
+        given = [channel_aggregation(one.value, factor * gate, size) for one, factor in zip(regions, wanted, strict=True)]
+        return Aligned(sum(given[1:], start=given[0]), tuple(wanted), gate, tuple(regions))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from exemplar_lab.training.feature_objective import Views
 from exemplar_lab.training.feature_recipe import FeatureRecipe
@@ -51,8 +52,8 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    # MSCA does not use all of its parameters at every step: its decoders only while it is pretrained.
-    strategy = "ddp_find_unused_parameters_true"
+    # MSCA's decoders are used only while it is pretrained. Buffers are equal in all processes as they are, and some are large.
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=world // local, strategy=strategy)
     fabric.launch()
     return fabric

@@ -22,7 +22,8 @@ SOURCES = {kind.__name__: kind for kind in (Photographs, LabelledPhotographs, St
 class Recipe:
     """What to train, on what, with which weights and for how long.
 
-    weights: ψ of CoCosNet Eq. (14), λ of DynaST Eq. (10), (11), (15), or λ of MATEBIT Eq. (14), by term. features: the network
+    weights: ψ of CoCosNet Eq. (14), λ of DynaST Eq. (10), (11), (15), λ of MATEBIT Eq. (14), or those
+        of MSCA ("decoded" in App. G; "adv", "feat" and "gan" in Eq. 11), by term. features: the network
         that perceptual terms look through; feature_weights: λ of Eq. (8) of the one and Eq. (10) of the other, by its layers.
     pseudo: fraction of samples whose exemplar is replaced by a distorted copy of the target (Eq. 8); the others keep their own.
     learning_rate, discriminator_learning_rate: TTUR, constant until `decay_from` × steps and then linear down to 0.

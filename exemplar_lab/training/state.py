@@ -58,6 +58,7 @@ class TrainingState:
                 f"got batch normalisation in {fabric.world_size} processes, whose statistics would differ from those of one: "
                 "train this variant in one process"
             )
+        _check_schedule(recipe)
         self.recipe, self.fabric = recipe, fabric
         self.whole = True
         """False while a step is under way: what is then in memory belongs to no step and must not be saved."""
@@ -243,6 +244,24 @@ class TrainingState:
             self.discriminator.load_state_dict(weights)
             self.d_optimiser.load_state_dict(unflatten_optimiser("d_optimiser", training, checkpoint.about["d_optimiser"]))
         return checkpoint.about["step"]
+
+
+def _check_schedule(recipe: Recipe) -> None:
+    """ValueError at once for what would otherwise stop a run hours later."""
+    if recipe.generator_every < 1:
+        raise ValueError(
+            f"got generator_every {recipe.generator_every}, expected at least 1: update the generator at some steps"
+        )
+    if not isinstance(recipe.model, MSCAConfig):
+        return
+    if recipe.patches is None:
+        raise ValueError("got a recipe of MSCA without patches, expected training.patches.Patches: say what is trained when")
+    size, canvas, patch = recipe.model.size, recipe.source.size, recipe.patches.patch
+    if canvas < 2 * size or not size <= (patch or size) <= canvas:
+        raise ValueError(
+            f"got canvases of {canvas} and large patches of {patch} for images of {size}, expected canvases of at least "
+            f"{2 * size} and patches of {size} to the side of the canvas"
+        )
 
 
 def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,12 +49,16 @@ def make_recipe(
     elif Path(data).is_dir():
         recipe = of_folder(profile, seed, variant, folder=data)
     else:
-        raise ValueError(f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs")
+        labelled = " with label maps" if model == "msca" else ""
+        raise ValueError(
+            f"got the data {data!r}, expected {', '.join(recipes)}, or an existing folder of photographs{labelled}"
+        )
     if one_of(EDGE_NETWORKS, "edges", edges) != recipe.edges:
         if not recipe.weights.get("str"):
             raise ValueError(f"got the edges {edges!r} for {recipe.name}, which has no term that looks at edges: leave it out")
         recipe = replace(recipe, name=f"{recipe.name}-{edges}", edges=edges)
-    if features is None or one_of(LAMBDAS, "features", features) == recipe.features:
+    looks_through = {recipe.features, getattr(recipe.model, "features", recipe.features)}
+    if features is None or {one_of(LAMBDAS, "features", features)} == looks_through:
         return recipe
     weights = LAMBDAS[features] if recipe.feature_weights else {}
     seen = replace(recipe.model, features=features) if isinstance(recipe.model, MSCAConfig) else recipe.model
