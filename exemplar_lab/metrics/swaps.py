@@ -35,15 +35,17 @@ def style_distances(
 
 
 def own_style(distance: Float[Tensor, "n m m"]) -> tuple[Float[Tensor, "n m"], Bool[Tensor, "n m"]]:
-    """The distance of each cell to its own exemplar over the mean of those to the others, and whether its own is the nearest.
+    """The distance of each cell to its own exemplar over the median of those to the others, and whether its own is the nearest.
 
-    Below 1 a cell is nearer to its own than to the others. Raises ValueError for fewer than two exemplars.
+    Below 1 a cell is nearer to its own than to most others. The median, because one exemplar of strong features is far from
+    everything and would make every mean its own. Raises ValueError for fewer than two exemplars.
     """
     count = distance.shape[2]
     if count < 2:
         raise ValueError(f"got {count} exemplar, expected at least 2: there is nothing to tell it from")
     own = distance.diagonal(dim1=1, dim2=2)
-    others = (distance.sum(2) - own) / (count - 1)
+    itself = torch.eye(count, dtype=torch.bool, device=distance.device)
+    others = distance.masked_fill(itself, math.nan).nanmedian(2).values
     return own / others, distance.argmin(2) == torch.arange(count, device=distance.device)
 
 
