@@ -12,6 +12,7 @@ from exemplar_lab.nn.features import features
 from exemplar_lab.training import shipped
 from exemplar_lab.training.evaluation import translate
 from exemplar_lab.training.shipped import WARP, difference, drawn_sets, measure_shipped, shipped_models, with_warp
+from exemplar_lab.training.validation_report import evaluate_checkpoint
 from exemplar_lab.translation import Batch, Translation
 
 NETWORK = features("fixed")
@@ -28,8 +29,18 @@ def test_one_checkpoint_for_each_method_and_task():
     models = shipped_models()
     assert len({(one.method, one.task) for one in models}) == len(models)
     names = {one.name for one in models}
-    assert {"cocosnet-people-cpu-occluded", "dynast-people-cpu", "cocosnet-scenes-cpu"} <= names
+    assert {"cocosnet-people-cpu-occluded", "dynast-people-cpu", "cocosnet-scenes-cpu", "msca-scenes-cpu"} <= names
     assert not {"cocosnet-photos-cpu", "dynast-style-cpu"} & names, "no task of the procedural world"
+
+
+def test_a_model_of_scenes_says_what_feeds_what():
+    """Beside its matches and images, how its transfer matrix compares with the true one; people have no such matrix."""
+    rows = evaluate_checkpoint("msca-scenes-cpu", pairs=8)
+    model = rows["msca-scenes-cpu"]
+    assert model["image_psnr"]["mean"] > model["warp_image_psnr"]["mean"] > 15
+    assert 0.1 < model["transfer_rank"]["mean"] < rows["oracle"]["transfer_rank"]["mean"]
+    assert rows["oracle"]["transfer_rank"]["mean"] == pytest.approx(1) and "cophenetic" in rows["copy"]
+    assert "transfer_rank" not in evaluate_checkpoint("cocosnet-people-cpu", pairs=2)["cocosnet-people-cpu"]
 
 
 def test_a_new_checkpoint_appears_by_itself(tmp_path, monkeypatch):
