@@ -1,5 +1,6 @@
 """Looks that are mixed: how much of each, what the world says lies between, and what is measured of it."""
 
+import copy
 import math
 
 import pytest
@@ -203,6 +204,23 @@ def test_canvases_against_the_truth(model):
     error[:, :, 16:48, 16:48] = 0
     assert rows["one"]["psnr"][1].item() == pytest.approx(-10 * math.log10(error.sum() / (3 * (64 * 64 - 32 * 32))), abs=1e-3)
     assert len(places) == 14
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_everything_is_measured_on_the_device_that_is_asked_for(model):
+    share, numbers, there = torch.linspace(0, 1, 3), torch.arange(2), copy.deepcopy(model).cuda()
+    canvases_of = Scenes(size=64, split="val", truth=False)
+    for measure in (
+        lambda one, device: interpolation_scores(one, share, numbers, 32, device),
+        lambda one, device: gathered_shares(one, share, numbers, 32, device),
+        lambda one, device: ramp_scores(one, numbers, 32, device=device),
+        lambda one, device: extrapolation_scores({"one": one}, canvases_of, numbers, 32, "one", device),
+    ):
+        here, found = measure(model, "cpu"), measure(there, "cuda")
+        assert here.keys() == found.keys()
+        for row, scores in here.items():
+            for name, value in scores.items():
+                assert found[row][name].device.type == "cuda" and torch.allclose(found[row][name].cpu(), value, rtol=0.02)
 
 
 def test_pages_of_mixtures():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exemplar_lab.models.panorama import centre_patch, extrapolate, raised_cosine, window_places
+from exemplar_lab.training.panorama import centre_patch, extrapolate, raised_cosine, window_places
 from exemplar_lab.translation import Translation, Translator
 
 SIDES = st.integers(2, 40)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from pages import on_the_page
 from PIL import Image
 
 from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
@@ -35,14 +36,6 @@ def batch() -> Batch:
     return Batch(torch.rand(2, 20, *IMAGE), target, exemplar, torch.rand(2, 20, *IMAGE), torch.ones(2, dtype=torch.bool), truth)
 
 
-def inside(figure: Figure) -> bool:
-    """Everything that is drawn lies within the page."""
-    figure.savefig("/dev/null", format="png", dpi=50)
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
-
-
 @pytest.mark.parametrize("kind", ["dense", "sparse", "factored"])
 def test_every_view_takes_every_match(kind):
     match, b = three_matches()[kind], batch()
@@ -57,7 +50,7 @@ def test_every_view_takes_every_match(kind):
         matches.matrix_view({kind: match, "again": match}, sample=1, cells=10, title="Matrix"),
         pictures.dense_warps(b, match.warp(torch.rand(2, 3, *KEY)), b.target, title="Warps"),
     ):
-        assert isinstance(figure, Figure) and inside(figure)
+        assert isinstance(figure, Figure) and on_the_page(figure)
     assert dict(matplotlib.rcParams) == before, "the style leaked into matplotlib's global settings"
     assert "matplotlib.pyplot" not in vars(style) and not matplotlib._pylab_helpers.Gcf.figs
 
@@ -101,23 +94,23 @@ def test_links_end_where_the_match_looks():
 
 def test_grid_refuses_columns_of_different_length():
     walls = {name: torch.rand(3, 5, 4) for name in "abcdefg"}
-    assert inside(pictures.picture_wall(walls, title="Wall")) and inside(
+    assert on_the_page(pictures.picture_wall(walls, title="Wall")) and on_the_page(
         pictures.scalar_maps({"m": walls["a"][0]}, "mass", 1.0)
     )
     with pytest.raises(ValueError, match=r"columns of \[1, 2\] images"):
         pictures.image_grid({"a": torch.rand(2, 3, 4, 4), "b": torch.rand(1, 3, 4, 4)})
-    assert inside(pictures.image_grid({"a": torch.rand(2, 1, 4, 4), "b": torch.rand(2, 3, 8, 8)}, ["one", "two"], "Grid"))
+    assert on_the_page(pictures.image_grid({"a": torch.rand(2, 1, 4, 4), "b": torch.rand(2, 3, 8, 8)}, ["one", "two"], "Grid"))
 
 
 def test_curves():
     steps = [{"step": i, "loss": 1 / (i + 1), **({"pck": 0.5} if i % 2 else {})} for i in range(6)]
     figure = curves.training_curves([*steps, {"step": 6, "loss": float("nan")}], title="Training")
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "pck"] and inside(figure)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "pck"] and on_the_page(figure)
     assert len(figure.axes[0].lines[0].get_xdata()) == 6 and len(figure.axes[1].lines[0].get_xdata()) == 3
     with pytest.raises(ValueError, match="train first"):
         curves.training_curves([])
     sweep = curves.sweep_curves([0.01, 0.1], {"PCK": {"a": [0.1, 0.2], "b": [0.2, 0.3]}}, "temperature", True, 0.01, "Sweep")
-    assert inside(sweep)
+    assert on_the_page(sweep)
 
 
 def test_running_mean_starts_at_the_first_value():

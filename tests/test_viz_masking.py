@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from pages import on_the_page
 
 from exemplar_lab.viz import masking
-
-
-def inside_page(figure: Figure) -> bool:
-    figure.savefig("/dev/null", format="png", dpi=50)
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
 
 
 def a_query(lines: int = 3, columns: int = 4) -> dict:
@@ -38,7 +31,7 @@ def a_query(lines: int = 3, columns: int = 4) -> dict:
 def test_maps_of_a_query_says_all_it_was_given():
     given, before = a_query(), dict(matplotlib.rcParams)
     figure = masking.maps_of_a_query(**given, title="Fig. 3d")
-    assert inside_page(figure) and dict(matplotlib.rcParams) == before
+    assert on_the_page(figure) and dict(matplotlib.rcParams) == before
     axes = np.array(figure.axes).reshape(3, 5)
     assert [axis.get_title() for axis in axes[0]] == ["", "map 0", "map 1", "map 2", "map 3"]
     assert not any(axis.get_title() for axis in axes[1:].flat)
@@ -52,7 +45,7 @@ def test_a_line_with_names_of_its_own_shows_them():
     painted, values = a_query()["painted"], torch.rand(8, 8)
     maps = {"weights": {"block 1": values, "block 2": values}, "gradient": {"all of it": values, "through z": values}}
     figure = masking.maps_of_a_query({}, painted, maps, title="Two kinds")
-    assert inside_page(figure)
+    assert on_the_page(figure)
     assert [axis.get_title() for axis in figure.axes] == ["", "block 1", "block 2", "", "all of it", "through z"]
 
 
@@ -83,7 +76,7 @@ def test_printed_mask_counts_every_position(title):
     peak = {name: torch.rand(500, generator=generator) for name in names}
     on_cut = {name: torch.zeros(500) for name in names}
     figure = masking.printed_mask(printed, used, peak, on_cut, keys=64, title=title)
-    assert inside_page(figure)
+    assert on_the_page(figure)
     left, middle, right = figure.axes
     for axis in (left, middle):
         assert [patch.get_data().values.sum() for patch in axis.patches if hasattr(patch, "get_data")] == pytest.approx([1, 1])

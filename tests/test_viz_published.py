@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from matplotlib.figure import Figure
+from pages import on_the_page
 
 from exemplar_lab.published.comparison import order_changes, shared_cells
 from exemplar_lab.published.results import published_results, reproductions
@@ -18,17 +18,9 @@ OURS = {
 }
 
 
-def inside(figure: Figure) -> bool:
-    """Everything that is drawn lies within the page."""
-    figure.savefig("/dev/null", format="png", dpi=50)
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
-
-
 def test_the_overview_draws_every_number_but_the_misprints():
     figure = published_overview(RESULTS, title="All")
-    assert inside(figure)
+    assert on_the_page(figure)
     points = sum(len(dots.get_offsets()) for axis in figure.axes for dots in axis.collections)
     assert points == len(RESULTS) - RESULTS["misprint"].sum()
     titles = [axis.get_title() for axis in figure.axes]
@@ -40,7 +32,7 @@ def test_the_overview_draws_every_number_but_the_misprints():
 def test_disagreements_are_ranked_and_counted():
     changes = {name: order_changes(RESULTS, name) for name in ("paper", "dataset")}
     figure = disagreements(shared_cells(RESULTS), reproductions(), changes, title="Who")
-    assert inside(figure)
+    assert on_the_page(figure)
     left, middle, right = figure.axes
     names = [label.get_text() for label in left.get_yticklabels()]
     assert names[-1] == "CoCosNet-v2, time" and len(names) == 4 + 3
@@ -56,7 +48,7 @@ def test_beside_keeps_kinds_apart():
         Panel("people, here", "Sem (fixed-seed-v1)", "higher", OURS, False, ("copy", "oracle")),
     ]
     figure = beside(panels, columns=2, title="Beside")
-    assert inside(figure)
+    assert on_the_page(figure)
     published, lower, higher, empty = figure.axes
     assert not empty.axison
     assert published.get_facecolor() != lower.get_facecolor() == higher.get_facecolor()

@@ -5,19 +5,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from pages import on_the_page
 
 from exemplar_lab.correspondence import FactoredMatch
 from exemplar_lab.viz import regions
 
 CLASSES = ("sky", "river", "grass")
 COLOURS = ((0.5, 0.7, 1.0), (0.1, 0.3, 0.9), (0.3, 0.7, 0.2))
-
-
-def inside_page(figure: Figure) -> bool:
-    figure.savefig("/dev/null", format="png", dpi=50)
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
 
 
 def a_match(count: int) -> FactoredMatch:
@@ -37,7 +31,7 @@ def test_region_maps_show_every_region_with_its_gate(count, title):
     match, before = a_match(count), dict(matplotlib.rcParams)
     picture = torch.rand(2, 3, 32, 32)
     figure = regions.region_maps(match, picture, picture.flip(3), sample=1, title=title)
-    assert inside_page(figure) and dict(matplotlib.rcParams) == before
+    assert on_the_page(figure) and dict(matplotlib.rcParams) == before
     titles = [axis.get_title() for axis in figure.axes if axis.get_title().startswith("region")]
     assert titles == [f"region {number + 1}" for number in range(count)]
     gates = [one for one in words(figure) if one.replace(".", "").isdigit()]
@@ -70,7 +64,7 @@ def test_region_classes_write_what_is_large_and_leave_out_what_is_unknown(area):
     gathered = torch.tensor([[0.93, 0.0, 0.07], [0.0, 0.31, 0.69]])
     served = torch.tensor([[0.81, 0.19], [torch.nan, torch.nan], [0.02, 0.98]])
     figure = regions.region_classes(gathered, served, CLASSES, area, title="What regions learned")
-    assert inside_page(figure)
+    assert on_the_page(figure)
     left, right = figure.axes
     assert len(left.get_yticklabels()) == 2 + (area is not None) and len(right.get_yticklabels()) == 2
     assert [label.get_text() for label in left.get_xticklabels()] == list(CLASSES)
@@ -82,7 +76,7 @@ def test_region_classes_write_what_is_large_and_leave_out_what_is_unknown(area):
 def test_gate_ranges_stand_at_the_median():
     gates = {"coarse": torch.tensor([[0.1, 0.9], [0.2, 0.9], [0.6, 0.9]]), "fine": torch.rand(5, 8)}
     figure = regions.gate_ranges(gates, title="Gates")
-    assert inside_page(figure) and [axis.get_title() for axis in figure.axes] == ["coarse", "fine"]
+    assert on_the_page(figure) and [axis.get_title() for axis in figure.axes] == ["coarse", "fine"]
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx([0.2, 0.9])
     assert len(figure.axes[1].lines[0].get_ydata()) == 8
 
@@ -93,7 +87,7 @@ def test_class_shares_cut_a_bar_where_each_class_ends():
         "evenly": [{"mean": 0.3, "half_width": 0.0}, {"mean": 0.0, "half_width": 0.0}, {"mean": 0.7, "half_width": 0.0}],
     }
     figure = regions.class_shares(rows, CLASSES, COLOURS, title="Water")
-    assert inside_page(figure)
+    assert on_the_page(figure)
     (axis,) = figure.axes
     assert [bar.get_x() for bar in axis.patches] == pytest.approx([0, 0.6, 0.6, 0, 0.3, 0.3])
     assert words(figure) == [".60\n±0.05", ".40\n±0.05", ".30", ".70"]

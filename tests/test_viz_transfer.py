@@ -3,18 +3,12 @@
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from pages import on_the_page
 
 from exemplar_lab.data.synth.scenes.materials import CLASSES, true_transfer_matrix
 from exemplar_lab.metrics.transfer import class_tree
 from exemplar_lab.viz.transfer import GROUP_COLOURS, class_trees, transfer_page
-
-
-def on_the_page(figure: Figure) -> bool:
-    figure.savefig("/dev/null", format="png", dpi=50)
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    return box.x0 >= -0.05 and box.y0 >= -0.05 and box.x1 <= width + 0.05 and box.y1 <= height + 0.05
 
 
 def test_a_page_of_matrices_has_one_scale_and_frames_what_is_true():

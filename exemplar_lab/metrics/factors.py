@@ -14,12 +14,13 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import FactoredMatch
 from exemplar_lab.metrics.ranks import auroc, spearman
+from exemplar_lab.metrics.transfer import one_hot_labels
 
 
 def gathered_classes(match: FactoredMatch, exemplar_label: Int[Tensor, "b hk wk"], classes: int) -> Float[Tensor, "b r c"]:
     """Of what each region gathers, the share that lies on each class of the exemplar. NaN for a region that gathers from
     no class."""
-    weight = match.key_factor @ _one_hot(exemplar_label, classes).to(match.key_factor.dtype)
+    weight = match.key_factor @ one_hot_labels(exemplar_label, classes).to(match.key_factor.dtype)
     return _shares(weight)
 
 
@@ -27,7 +28,7 @@ def served_regions(match: FactoredMatch, target_label: Int[Tensor, "b hq wq"], c
     """Of what target positions of each class are given, the share that comes from each region, after the gate. NaN for a class
     that the target lacks."""
     given = match.query_factor * (match.gate * match.key_factor.sum(-1))[:, None]
-    return _shares(_one_hot(target_label, classes).transpose(1, 2).to(given.dtype) @ given)
+    return _shares(one_hot_labels(target_label, classes).transpose(1, 2).to(given.dtype) @ given)
 
 
 def share_of_classes(gathered: Float[Tensor, "b r c"], which: Bool[Tensor, "b c"]) -> Float[Tensor, "b r"]:
@@ -37,7 +38,7 @@ def share_of_classes(gathered: Float[Tensor, "b r c"], which: Bool[Tensor, "b c"
 
 def present_classes(label: Int[Tensor, "b h w"], classes: int) -> Bool[Tensor, "b c"]:
     """The classes that each label map shows."""
-    return _one_hot(label, classes).any(1)
+    return one_hot_labels(label, classes).any(1)
 
 
 def gate_scores(
@@ -89,8 +90,3 @@ def effective_rank(match: FactoredMatch) -> Float[Tensor, " b"]:
 def _shares(weight: Float[Tensor, "*n m"]) -> Float[Tensor, "*n m"]:
     """Parts of the sum; NaN where there is nothing to share."""
     return weight / weight.sum(-1, keepdim=True)
-
-
-def _one_hot(label: Int[Tensor, "b h w"], classes: int) -> Int[Tensor, "b n c"]:
-    """−1 becomes a row of zeros."""
-    return F.one_hot(label.long() + 1, classes + 1)[..., 1:].flatten(1, 2)

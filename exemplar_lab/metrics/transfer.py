@@ -99,7 +99,11 @@ def strongest_others(matrix: Float[Tensor, "c c"], count: int = 1) -> Int[Tensor
 
 def class_features(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
     """The rows as features of the classes: each diagonal entry becomes the second largest of its row, so that no class stands
-    alone for feeding on itself (Fig. 12 of [MSCA]); NaN counts as 0, what a class never got."""
+    alone for feeding on itself; NaN counts as 0, what a class never got.
+
+    Fig. 12 of [MSCA] does so to rows of exemplar classes, whom each of them feeds; rows here are target classes, and the
+    feature is what each is fed by.
+    """
     matrix = matrix.nan_to_num()
     return torch.where(
         torch.eye(len(matrix), dtype=torch.bool, device=matrix.device), matrix.topk(2, dim=-1).values[:, 1:], matrix

@@ -15,9 +15,9 @@ from exemplar_lab.data.synth.scenes import repaint
 from exemplar_lab.metrics.appearance import l1, psnr
 from exemplar_lab.metrics.mixing import class_colours, look_of, painted_flat, path_scores, seam_strength, share_of_second
 from exemplar_lab.models.msca import MSCA
-from exemplar_lab.models.panorama import centre_patch, extrapolate, window_places
 from exemplar_lab.ops.mixing import between_two, from_left_to_right
 from exemplar_lab.training.evaluation import PerImage, joined
+from exemplar_lab.training.panorama import centre_patch, extrapolate, window_places
 from exemplar_lab.translation import Batch, Source, Translator
 
 Progress = Callable[[Iterable], Iterator]
@@ -35,12 +35,14 @@ class Mixture(NamedTuple):
     painted: Tensor
 
 
-def mixture(number: int, share: Float[Tensor, " s"], size: int, split: str = "val") -> Mixture:
+def mixture(
+    number: int, share: Float[Tensor, " s"], size: int, split: str = "val", device: torch.device | str = "cpu"
+) -> Mixture:
     """Mixture `number` of a split: three scenes of their own, samples 3 · number and the next two.
 
     share: how much of the second style each painting has.
     """
-    layout, *lenders = (torch.tensor([3 * number + i]) for i in range(3))
+    layout, *lenders = (torch.tensor([3 * number + i], device=device) for i in range(3))
     condition, painted = repaint(layout, torch.cat(lenders), size, split, between_two(share)[..., 0, 0])
     maps, pictures = zip(*(repaint(one, one, size, split) for one in lenders), strict=True)
     return Mixture(condition, [one[:, 0] for one in pictures], list(maps), painted[0])
@@ -59,11 +61,16 @@ def mixed(model: MSCA, given: Mixture, amount: Float[Tensor, "s 2 _ _"]) -> Floa
 
 def cross_fade(first: Float[Tensor, "1 3 h w"], second: Float[Tensor, "1 3 h w"], share: Float[Tensor, " s"]) -> Tensor:
     """Both pictures on top of each other, pixel by pixel: what needs no model that knows how to mix."""
-    return torch.lerp(first, second, share[:, None, None, None])
+    return torch.lerp(first, second, share.to(first)[:, None, None, None])
 
 
 def interpolation_scores(
-    model: MSCA, share: Float[Tensor, " s"], numbers: Int[Tensor, " n"], size: int, progress: Progress = iter
+    model: MSCA,
+    share: Float[Tensor, " s"],
+    numbers: Int[Tensor, " n"],
+    size: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = iter,
 ) -> PerImage:
     """{row: {number: one value per mixture}}: Fig. 5 of [MSCA] against the truth.
 
@@ -74,7 +81,7 @@ def interpolation_scores(
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
     for number in progress(numbers.tolist()):
-        given = mixture(number, share, size)
+        given = mixture(number, share, size, device=device)
         made = mixed(model, given, between_two(share))
         true = given.painted
         shown = {
@@ -96,7 +103,12 @@ def interpolation_scores(
 
 @torch.inference_mode()
 def gathered_shares(
-    model: MSCA, share: Float[Tensor, " s"], numbers: Int[Tensor, " n"], size: int, progress: Progress = iter
+    model: MSCA,
+    share: Float[Tensor, " s"],
+    numbers: Int[Tensor, " n"],
+    size: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = iter,
 ) -> PerImage:
     """{row: {number: one value per mixture}}: how much of what each scale gathers comes from the second exemplar.
 
@@ -106,7 +118,7 @@ def gathered_shares(
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
     for number in progress(numbers.tolist()):
-        given = mixture(number, share[:1], size)
+        given = mixture(number, share[:1], size, device=device)
         wide = [one.expand(len(share), -1, -1, -1) for one in (given.condition, *given.exemplars, *given.exemplar_conditions)]
         matches = model.mix(wide[0], wide[1:3], wide[3:], between_two(share)).matches
         for match in matches:
@@ -118,7 +130,13 @@ def gathered_shares(
 
 
 def ramp_scores(
-    model: MSCA, numbers: Int[Tensor, " n"], size: int, bands: int = 8, softness: float = 1.0, progress: Progress = iter
+    model: MSCA,
+    numbers: Int[Tensor, " n"],
+    size: int,
+    bands: int = 8,
+    softness: float = 1.0,
+    device: torch.device | str = "cpu",
+    progress: Progress = iter,
 ) -> PerImage:
     """{row: {number: one value per mixture}}: Fig. 7 of [MSCA], from the first look at the left to the second at the right.
 
@@ -127,12 +145,13 @@ def ramp_scores(
     share that is found in it (see `share_of_second`), between the model's own ends, or the true ones; psnr to the truth.
     """
     amount = from_left_to_right(size, softness=softness)
-    wanted = amount[0, 1, 0]
+    amount = torch.cat([between_two(torch.tensor([0.0, 1.0])).expand(-1, -1, 1, size), amount]).to(device)
+    wanted = amount[2, 1, 0]
     rows: dict[str, list[dict[str, Tensor]]] = {}
     for number in progress(numbers.tolist()):
-        given = mixture(number, torch.cat([wanted, torch.tensor([0.0, 1.0])]), size)
+        given = mixture(number, torch.cat([wanted, wanted.new_tensor([0.0, 1.0])]), size, device=device)
         true = torch.stack([given.painted[column, :, :, column] for column in range(size)], dim=2)[None]
-        made = mixed(model, given, torch.cat([between_two(torch.tensor([0.0, 1.0])).expand(-1, -1, 1, size), amount]))
+        made = mixed(model, given, amount)
         shown = {
             "mixed in the model": (made[2:], made[:1], made[1:2]),
             "cross-faded": (made[:1] + (made[1:2] - made[:1]) * wanted, made[:1], made[1:2]),
@@ -194,6 +213,7 @@ def extrapolation_scores(
     numbers: Int[Tensor, " n"],
     size: int,
     at_once: str | None = None,
+    device: torch.device | str = "cpu",
     progress: Progress = iter,
 ) -> PerImage:
     """{row: {number: one value per canvas}}: Fig. 8 of [MSCA] against the truth, the canvas itself.
@@ -204,7 +224,7 @@ def extrapolation_scores(
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
     for number in progress(numbers.tolist()):
-        canvas = canvas_of(source.batch(torch.tensor([number])), size)
+        canvas = canvas_of(source.batch(torch.tensor([number]), device=device), size)
         shown = extrapolations(models, canvas, seed=number, at_once=at_once)
         every = next(iter(shown.values()))[1]
         inside = torch.zeros_like(canvas.target[:, 0], dtype=torch.bool)

@@ -64,7 +64,8 @@ def transfer_rows(
 
     transfer_rank, cophenetic: of the paper's matrix, against what was expected of the same images (`transfer_summary`).
     preference_…: of the matrix freed from the areas of the classes (`preference_summary`). self_share: how much of a class
-    comes from that class, the mean of the diagonal. draws, group: of the intervals, see `tables.drawn_again`.
+    comes from that class, the mean of the diagonal. draws, group: of the intervals, see `tables.drawn_again`; those of
+    preference_… come from at most 50 draws, each of which is a fit.
     """
     rows = {}
     for row, found in measured.items():

@@ -86,7 +86,8 @@ def canvas_panel(
 ) -> Panel:
     """Fig. 8 of [MSCA] under two sliders: how many windows are put together beside those that cover the canvas, and which.
 
-    make: `models.panorama.extrapolate` with all but `at_random` and `seed` given. exemplar: the patch at the centre of `truth`.
+    make: `training.panorama.extrapolate` with all but `at_random` and `seed` given. exemplar: the patch at the centre of
+        `truth`.
     """
 
     rest = [large - small for large, small in zip(truth.shape[2:], exemplar.shape[2:], strict=True)]
