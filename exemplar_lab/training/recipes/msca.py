@@ -90,6 +90,11 @@ def msca_scenes(profile: str = "cpu", seed: int = 0, variant: str = "full") -> R
     """MSCA from labels to procedural landscapes, each patch made from another patch of the same picture.
 
     exemplar-lab train msca --data scenes
+
+    cpu, as measured: 1900 steps in 9.8 minutes on one core of a busy machine. 256 validation pairs whose exemplar is another land
+    with similar labels: PSNR 22.3 dB (global average pooling 21.5, the mean colour of each label 21.2, copy 16.5); rank
+    correlation of the transfer matrix with the true one 0.38 ± 0.04 (random −0.12), cophenetic correlation 0.84 ± 0.24. Three
+    other runs of 1600 to 1900 steps with other starts of the attention had 0.41 to 0.51. gpu and paper: never run.
     """
     size = _model(profile).size
     source = Scenes(size=2 * size, truth=False)
@@ -100,6 +105,9 @@ def msca_labelled(profile: str = "cpu", seed: int = 0, variant: str = "full", fo
     """MSCA on photographs with label maps, in a folder laid out as CamVid or COCO-Stuff (`data.labelled`).
 
     exemplar-lab train msca --data FOLDER
+
+    small on CamVid, as measured: 800 steps in 2.4 minutes on one core of a busy machine; retrieving 17.7 ± 0.2 dB, below global
+    average pooling (18.3): see notebook 15. cpu, gpu and paper: never run.
     """
     size = _model(profile).size
     where = {"folder": folder, "void": unknown_label(folder)}
