@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgba
 from exemplar_lab.data.retrieval import Retrieved, retrieval_list
 from exemplar_lab.data.synth.scenes import Scenes, repaint
 from exemplar_lab.data.synth.scenes.materials import true_transfer_matrix
+from exemplar_lab.metrics.swaps import swap_scores
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.references import warped_image
 from exemplar_lab.training.scene_tasks import (
@@ -16,7 +17,6 @@ from exemplar_lab.training.scene_tasks import (
     every_swap,
     reference_answers,
     score_tasks,
-    swap_scores,
     three_tasks,
 )
 from exemplar_lab.translation import Translation

@@ -1,7 +1,8 @@
-"""Every structure with every exemplar where nobody knows the answer: whose look each image has, and whose structure.
+"""Every structure with every exemplar: against the truth where there is one, and where nobody knows the answer: whose look each
+image has, and whose structure.
 
-Both are asked of the made image alone: among all exemplars, is its own the nearest in style? Among all structures, do the
-labels of its own say most about its colours?
+The last two are asked of the made image alone: among all exemplars, is its own the nearest in style? Among all structures, do
+the labels of its own say most about its colours?
 """
 
 import math
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from exemplar_lab.metrics.appearance import psnr
 from exemplar_lab.metrics.perceptual import GATYS_LAYERS, gatys_style_loss
 
 
@@ -47,6 +49,24 @@ def own_style(distance: Float[Tensor, "n m m"]) -> tuple[Float[Tensor, "n m"], B
     itself = torch.eye(count, dtype=torch.bool, device=distance.device)
     others = distance.masked_fill(itself, math.nan).nanmedian(2).values
     return own / others, distance.argmin(2) == torch.arange(count, device=distance.device)
+
+
+def swap_scores(
+    made: Float[Tensor, "n m 3 h w"], truth: Float[Tensor, "n m 3 h w"]
+) -> tuple[Float[Tensor, "n m"], Bool[Tensor, "n m"]]:
+    """PSNR in dB of every cell against its truth, and whether of all styles of its structure its own is the nearest.
+
+    `own_style` asks the second where there is no truth: there the distances are to the exemplars, here to pictures of the very
+    structure, so that one style is enough, and nothing is relative to the others.
+    """
+    of_cells = torch.stack([_cell_psnr(made, truth[:, [style]].expand_as(made)) for style in range(truth.shape[1])], dim=-1)
+    own = torch.arange(truth.shape[1], device=made.device)
+    return of_cells.diagonal(dim1=1, dim2=2), of_cells.argmax(-1) == own
+
+
+def _cell_psnr(made: Float[Tensor, "n m 3 h w"], truth: Float[Tensor, "n m 3 h w"]) -> Float[Tensor, "n m"]:
+    flat = made.flatten(0, 1)
+    return psnr(flat, truth.flatten(0, 1), torch.ones_like(flat[:, 0], dtype=torch.bool)).unflatten(0, made.shape[:2])
 
 
 def explained_by_labels(image: Float[Tensor, "b c h w"], part: Int[Tensor, "b h w"]) -> Float[Tensor, " b"]:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.data.self_exemplar import Duplicated, Mirrored
-from exemplar_lab.metrics.appearance import psnr
 from exemplar_lab.metrics.cells import nearest_label_match
 from exemplar_lab.metrics.image import DRAWS, image_statistics, shared_by_rows, sum_up_images
 from exemplar_lab.metrics.perceptual import GATYS_LAYERS, gatys_style_loss
@@ -126,20 +125,6 @@ def every_swap(
         for x, c in zip(exemplar, exemplar_condition, strict=True)
     ]
     return torch.stack(columns, dim=1)
-
-
-def swap_scores(
-    made: Float[Tensor, "n m 3 h w"], truth: Float[Tensor, "n m 3 h w"]
-) -> tuple[Float[Tensor, "n m"], Bool[Tensor, "n m"]]:
-    """PSNR in dB of every cell against its truth, and whether of all styles of its structure its own is the nearest."""
-    of_cells = torch.stack([_cell_psnr(made, truth[:, [style]].expand_as(made)) for style in range(truth.shape[1])], dim=-1)
-    own = torch.arange(truth.shape[1], device=made.device)
-    return of_cells.diagonal(dim1=1, dim2=2), of_cells.argmax(-1) == own
-
-
-def _cell_psnr(made: Float[Tensor, "n m 3 h w"], truth: Float[Tensor, "n m 3 h w"]) -> Float[Tensor, "n m"]:
-    flat = made.flatten(0, 1)
-    return psnr(flat, truth.flatten(0, 1), torch.ones_like(flat[:, 0], dtype=torch.bool)).unflatten(0, made.shape[:2])
 
 
 def _copy(batch: Batch) -> Translation:
