@@ -123,10 +123,35 @@ def test_a_sample_depends_on_its_index_alone(camvid):
     assert (other.target - alone.target).abs().mean() > 0.01
 
 
-def test_memory_does_not_grow_with_the_folder(tmp_path):
+def test_photographs_are_decoded_once_within_a_bound_of_bytes(tmp_path, monkeypatch):
     fill(tmp_path, "train", "trainannot", many=70, size=(20, 40))
-    LabelledPhotographs(16, "train", tmp_path).batch(torch.arange(70))
-    assert labelled._read.cache_info().currsize <= 64
+    source, decoded = LabelledPhotographs(16, "train", tmp_path), []
+    monkeypatch.setattr(labelled, "_kept", type(labelled._kept)())
+    honest = labelled._decoded
+    monkeypatch.setattr(labelled, "_decoded", lambda *key: decoded.append(key) or honest(*key))
+    first, again = source.batch(torch.arange(70)), source.batch(torch.arange(70))
+    assert len(decoded) == 70 and torch.equal(first.target, again.target)
+    one = 5 * 20 * 40  # three bytes of colour and two of labels
+    monkeypatch.setattr(labelled, "_KEPT_BYTES", 10 * one)
+    source.batch(torch.arange(70, 200))
+    source = LabelledPhotographs(16, "train", tmp_path, void=7)
+    source.batch(torch.arange(70))
+    assert len(labelled._kept) == 10
+    decoded.clear()
+    source.batch(torch.arange(69, 59, -1))
+    assert not decoded
+    source.batch(torch.tensor([59, 60]))
+    assert len(decoded) == 1 and len(labelled._kept) == 10  # 69, the one asked for longest ago, made room
+    monkeypatch.setattr(labelled, "_KEPT_BYTES", 1)
+    assert torch.equal(source.batch(torch.arange(3)).target, first.target[:3]) and len(labelled._kept) == 1
+
+
+def test_without_truth_the_pictures_are_the_same(camvid):
+    source = LabelledPhotographs(32, "train", camvid)
+    full, bare = (replace(source, truth=truth).batch(torch.arange(6)) for truth in (True, False))
+    assert full.truth is not None and bare.truth is None
+    for name in ("condition", "target", "exemplar", "exemplar_condition", "paired"):
+        assert torch.equal(getattr(full, name), getattr(bare, name))
 
 
 @pytest.mark.parametrize(

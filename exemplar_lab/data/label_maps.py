@@ -94,15 +94,21 @@ def read_labels(path: str | Path, void: int | None = None) -> Int[Tensor, "h w"]
 
 
 def survey(paths: list[Path], void: int | None = None) -> list[tuple[int, int, int]]:
-    """Height, width and largest label (−1: all unknown) of each label map; read once while files stay the same."""
+    """Height, width and largest label but `void` (−1: all unknown) of each label map.
+
+    Read once while files stay the same, whatever `void` is asked about.
+    """
     with ThreadPoolExecutor() as pool:  # decoding a PNG lets other threads run
-        return list(pool.map(lambda path: _facts(path, path.stat().st_mtime_ns, void), paths))
+        facts = list(pool.map(lambda path: _facts(path, path.stat().st_mtime_ns), paths))
+    return [(height, width, second if largest == void else largest) for height, width, largest, second in facts]
 
 
 @lru_cache(maxsize=2**18)
-def _facts(path: Path, stamp: int, void: int | None) -> tuple[int, int, int]:
-    labels = read_labels(path, void)
-    return *labels.shape, int(labels.max())
+def _facts(path: Path, stamp: int) -> tuple[int, int, int, int]:
+    """Height, width, and the two largest labels; −1 where there is none."""
+    labels = read_labels(path)
+    largest = int(labels.max())
+    return *labels.shape, largest, int(labels.where(labels < largest, -1).max())
 
 
 def read_names(folder: str | Path) -> tuple[str, ...] | None:

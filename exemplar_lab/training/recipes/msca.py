@@ -112,7 +112,7 @@ def msca_labelled(profile: str = "cpu", seed: int = 0, variant: str = "full", fo
     """
     size = _model(profile).size
     where = {"folder": folder, "void": unknown_label(folder)}
-    source = LabelledPhotographs(size=2 * size, closest=0.7, **where)
+    source = LabelledPhotographs(size=2 * size, closest=0.7, truth=False, **where)
     name = Path(folder).resolve().name
     return _msca(name, source, LabelledPhotographs(size=size, split="val", **where), profile, seed, variant)
 
