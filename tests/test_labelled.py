@@ -125,6 +125,7 @@ def test_a_sample_depends_on_its_index_alone(camvid):
 
 def test_photographs_are_decoded_once_within_a_bound_of_bytes(tmp_path, monkeypatch):
     fill(tmp_path, "train", "trainannot", many=70, size=(20, 40))
+    fill(tmp_path, "val", "valannot", many=1, size=(20, 40))  # so that none of the others is held out
     source, decoded = LabelledPhotographs(16, "train", tmp_path), []
     monkeypatch.setattr(labelled, "_kept", type(labelled._kept)())
     honest = labelled._decoded
