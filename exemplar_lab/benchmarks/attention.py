@@ -17,8 +17,6 @@ alone are 76 MB. 616 bytes per pixel, from 256² to 1024². On a GPU it was neve
 """
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,20 +26,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exemplar_lab.benchmarks.machine import ceilings, milliseconds, peak_bytes
+from exemplar_lab.benchmarks.machine import ceilings, in_a_process, milliseconds, peak_bytes
 from exemplar_lab.ops.attention import sparse_match
 from exemplar_lab.ops.candidates import inner_scale
 
 TAU, KEPT, LINKS = 100.0, 4, 20
 TOLERANCE = 1e-5
 """Largest difference to the plain answer and gradients, relative to their largest number."""
-
-HEAPS = {
-    "default": {},
-    "warm": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_TOP_PAD_": str(2**28)},
-    "exact": {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_TRIM_THRESHOLD_": str(2**16)},
-}
-"""What the allocator of a fresh process is told. `exact` gives everything back at once, so that resident is what is alive."""
 
 
 @dataclass(frozen=True)
@@ -252,13 +243,4 @@ def _memory(method: Callable[..., Tensor], case: Case, passes: list[str], device
 
 def _in_a_process(heap: str, **job: object) -> dict:
     print(f"{job['what']}: {job.get('method', heap + ' heap')}", file=sys.stderr, flush=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "from exemplar_lab.benchmarks import attention; attention.answer_in_json()"],
-        input=json.dumps(job),
-        env=os.environ | HEAPS[heap],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the process that measures {job['what']} ended with exit code {done.returncode}, see above")
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process("attention", heap, job)

@@ -1,6 +1,10 @@
 """What this machine can do, and what a call takes of it."""
 
 import gc
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +13,13 @@ import torch
 
 _PATIENCE = 3.0
 """Seconds after which a slow call is not repeated any more, once there are three times."""
+
+HEAPS = {
+    "default": {},
+    "warm": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_TOP_PAD_": str(2**28)},
+    "exact": {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_TRIM_THRESHOLD_": str(2**16)},
+}
+"""What the allocator of a fresh process is told. `exact` gives everything back at once, so that resident is what is alive."""
 
 
 def milliseconds(call: Callable[[], object], device: str, repeats: int) -> list[float]:
@@ -53,6 +64,23 @@ def peak_bytes(call: Callable[[], object], device: str) -> int | None:
         return _of_this_process("VmHWM") - before
     except OSError:
         return None
+
+
+def in_a_process(benchmark: str, heap: str, job: dict) -> dict:
+    """What `answer_in_json` of a module of this room says to a job, in a fresh process with one of HEAPS.
+
+    Raises RuntimeError when the process fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", f"from exemplar_lab.benchmarks import {benchmark}; {benchmark}.answer_in_json()"],
+        input=json.dumps(job),
+        env=os.environ | HEAPS[heap],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the process that measures {job['what']} ended with exit code {done.returncode}, see above")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _of_this_process(name: str) -> int:

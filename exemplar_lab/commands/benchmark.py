@@ -9,20 +9,29 @@ def benchmark(given: argparse.Namespace) -> int:
 
     exemplar-lab benchmark correlation
     exemplar-lab benchmark attention      (about three minutes; times on two heaps, floors, memory; fails if answers differ)
+    exemplar-lab benchmark factored       (MSCA's beside softmax: time, memory, how both grow; fails if answers differ)
     exemplar-lab benchmark world          (pairs of the procedural world per second, on one core or on a GPU)
     """
     import json
 
-    from exemplar_lab.benchmarks import attention, correlation, world
+    from exemplar_lab.benchmarks import attention, correlation, factored, world
     from exemplar_lab.training.loop import make_fabric
 
     device = str(make_fabric(given.device).device)
-    report = {"correlation": correlation, "attention": attention, "world": world}[given.what].report(device)
+    benchmarks = {"correlation": correlation, "attention": attention, "factored": factored, "world": world}
+    report = benchmarks[given.what].report(device)
     if given.json:
         print(json.dumps(report, indent=1))
     else:
-        {"correlation": _print_times, "attention": _print_attention, "world": _print_world}[given.what](report)
-    return _compared(report["difference"], attention.TOLERANCE) if given.what == "attention" else 0
+        printed = {
+            "correlation": _print_times,
+            "attention": _print_attention,
+            "factored": _print_factored,
+            "world": _print_world,
+        }
+        printed[given.what](report)
+    tolerance = {"attention": attention.TOLERANCE, "factored": factored.TOLERANCE}.get(given.what)
+    return 0 if tolerance is None else _compared(report["difference"], tolerance)
 
 
 def _compared(difference: dict[str, dict[str, float]], tolerance: float) -> int:
@@ -61,6 +70,16 @@ def _one_peak(peaks: dict[str, float], ours: dict[str, float], of: str) -> str:
     return f"   {of} {peaks[of]:8.1f} {ratio}"
 
 
+def _print_factored(report: dict) -> None:
+    print(f"{report['threads']} threads; fastest milliseconds, peak of one call in MB; the last rows: exponents in H·W")
+    for side, methods in [*((f"{side}²", found) for side, found in report["cases"].items()), ("", report["exponents"])]:
+        for name, found in methods.items():
+            row = "".join(f"{'–' if number is None else f'{number:.2f}':>12}" for number in found.values())
+            print(f"{side:5} {name:20}" + row)
+    largest = max(value for found in report["difference"].values() for value in found.values())
+    print(f"columns: {', '.join(next(iter(report['exponents'].values())))}; largest relative difference: {largest:.1e}")
+
+
 def _print_world(report: dict[str, dict[str, dict[str, float]]]) -> None:
     for size, tasks in report.items():
         for task, speed in tasks.items():
@@ -77,6 +96,6 @@ def _print_times(report: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("correlation", "attention", "world"))
+    parser.add_argument("what", choices=("correlation", "attention", "factored", "world"))
     parser.add_argument("--json", action="store_true", help="print JSON, with the differences between the answers")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
