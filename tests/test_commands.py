@@ -38,7 +38,7 @@ def test_evaluate_prints_a_table_and_writes_json_and_a_shipped_checkpoint(run, c
     "arguments, message",
     [
         (["train", "cocosnet", "--profile", "laptop"], "got the profile 'laptop', expected one of smoke, cpu, gpu, paper"),
-        (["train", "msca"], "got the model 'msca', expected one of cocosnet, dynast, matebit"),
+        (["train", "pix2pix"], "got the model 'pix2pix', expected one of cocosnet, dynast, matebit, msca"),
         (["train", "cocosnet", "--data", "no/such/folder"], "expected people, faces, scenes, paintings, photos, or an"),
         (["train", "cocosnet", "--variant", "cheap"], "got the variant 'cheap', expected one of full, without-domain"),
         (["evaluate", "no/such/run"], "no/such/run: no checkpoint there"),
