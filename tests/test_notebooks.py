@@ -85,7 +85,7 @@ def test_what_a_sweep_keeps_of_cocosnet_is_what_its_table_holds(tmp_path):
 
 
 def test_what_a_sweep_keeps_of_msca_is_what_its_table_holds(tmp_path):
-    """A variant, few steps, nothing compared: one row, five numbers of each task and two of the transfer; GAP is not trained beside it."""
+    """A variant, few steps, nothing compared: one row of tasks and transfer matrix, and GAP is not trained beside it."""
     asked = {"variant": "without-masking", "steps": 8, "pairs": 4, "compare": False, "runs": str(tmp_path / "runs")}
     out = run_notebook(NOTEBOOKS / "14_msca.ipynb", tmp_path / "out.ipynb", asked, progress=False)
     (row,) = reported(read_notebook(out))
