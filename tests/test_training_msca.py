@@ -272,6 +272,7 @@ def test_what_pretraining_reconstructs():
 
 # Recipes.
 
+
 def test_variants_are_the_rows_of_table_1():
     full = make_recipe("msca", "scenes", "smoke")
     for variant, changes in MSCA_VARIANTS.items():
