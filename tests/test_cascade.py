@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.patches import Polygon
+from pages import on_the_page
 from test_sparse import inner_twin, inter_twin
-from test_viz import inside
 
 from exemplar_lab.correspondence import SparseMatch
 from exemplar_lab.data.synth.planted import planted_features, planted_pyramid
@@ -241,7 +241,7 @@ def test_a_journey_shows_each_vote_once_and_stays_on_the_page():
     truth = Truth(torch.full((1, 2, 32, 32), 9.0), torch.ones(1, 32, 32, dtype=torch.bool))
     for query, known in ((0, truth), (137, None), (255, replace(truth, flow=truth.flow * torch.nan))):
         figure = candidate_journey(layers, image, image, query, known, title="Journey")
-        assert inside(figure) and len(figure.axes) == 10
+        assert on_the_page(figure) and len(figure.axes) == 10
         size = 8
         at = (query // 16) // 2 * size + (query % 16) // 2
         votes = {(t // 4, one) for t, one in enumerate(layers[2].match.index[0, at].tolist())}
@@ -249,7 +249,7 @@ def test_a_journey_shows_each_vote_once_and_stays_on_the_page():
         assert sum(isinstance(patch, Polygon) for patch in figure.axes[2].patches) == 5, (
             "itself and four neighbours, missing or not"
         )
-    assert inside(candidate_journey(layers[:3], image, image, 63, truth)) and inside(
+    assert on_the_page(candidate_journey(layers[:3], image, image, 63, truth)) and on_the_page(
         candidate_journey(layers[:2], image, image, 63)
     )
 
@@ -258,8 +258,8 @@ def test_curves_with_intervals():
     number = [{"mean": 0.5, "half_width": 0.1}] * 3
     panels = {name: {"a": number, "b": number[::-1]} for name in ("one", "two", "three")}
     figure = interval_curves([1, 4, 16], panels, "k", "recall", 2, logarithmic=True, limits=(0, 1), levels={"two": 0.5})
-    assert inside(figure) and len(figure.axes[1].lines) == len(figure.axes[0].lines) + 1
-    assert inside(interval_curves(["x", "y", "z"], {"one": {"a": number}}, "block", ["share"], title="Words"))
+    assert on_the_page(figure) and len(figure.axes[1].lines) == len(figure.axes[0].lines) + 1
+    assert on_the_page(interval_curves(["x", "y", "z"], {"one": {"a": number}}, "block", ["share"], title="Words"))
     low, high = figure.axes[0].collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == pytest.approx((0.4, 0.6))
 
@@ -271,5 +271,5 @@ def test_scaling_leaves_out_what_was_not_measured():
         "ms": {"dense": [1.0, float("nan"), 9.0]},
     }
     figure = scaling_curves(sides, panels, chosen=64, title="Cost")
-    assert inside(figure) and figure.axes[1].lines[0].get_xdata().tolist() == [32, 128]
-    assert inside(scaling_curves(sides, panels | {"a": panels["ms"], "b": panels["ms"], "c": panels["ms"]}))
+    assert on_the_page(figure) and figure.axes[1].lines[0].get_xdata().tolist() == [32, 128]
+    assert on_the_page(scaling_curves(sides, panels | {"a": panels["ms"], "b": panels["ms"], "c": panels["ms"]}))
