@@ -42,26 +42,12 @@ class Duplicated:
 
 
 @dataclass(frozen=True)
-class Mirrored:
+class Mirrored(Duplicated):
     """A source whose exemplar is the target mirrored left to right, and so is its structure ("mirroring").
 
     As in `Duplicated`, but the counterpart of (x, y) is (width − x, y). What is left and what is right of a body or a face in
     its structure is not exchanged: the structure is mirrored as a picture.
     """
-
-    source: Source
-
-    @property
-    def size(self) -> int:
-        return self.source.size
-
-    @property
-    def condition_channels(self) -> int:
-        return self.source.condition_channels
-
-    @property
-    def length(self) -> int | None:
-        return self.source.length
 
     def batch(self, indices: Int[Tensor, " b"], device: torch.device | str = "cpu") -> Batch:
         batch = self.source.batch(indices, device)
