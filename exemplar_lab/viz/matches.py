@@ -251,6 +251,11 @@ def with_heat(ground: np.ndarray, weight: Float[Tensor, "h w"]) -> np.ndarray:
     return ground * (1 - opacity) + matplotlib.colormaps[HEAT](relative)[..., :3] * opacity
 
 
+def heat_colours() -> bytes:
+    """The colours of heat from least to most, 256 times red, green, blue, for those who draw it without matplotlib."""
+    return (matplotlib.colormaps[HEAT](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8).tobytes()
+
+
 def _position_colours(size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
     """A colour for every place: hue from left to right, lightness from top to bottom; a checkerboard shows distances."""
     y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in size), indexing="ij")

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from exemplar_lab.data.pose import pose_rgb
 from exemplar_lab.data.synth.dials import DIALS, Dials, dials_of
-from exemplar_lab.data.synth.faces import Faces
+from exemplar_lab.data.synth.faces import Faces, coat
 from exemplar_lab.data.synth.paintings import Paintings
-from exemplar_lab.data.synth.people import People
+from exemplar_lab.data.synth.people import People, body
 from exemplar_lab.data.synth.scenes import Scenes
-from exemplar_lab.data.synth.scenes.materials import label_rgb
+from exemplar_lab.data.synth.scenes.materials import CLASSES, label_rgb
 from exemplar_lab.translation import Batch, Source
 
 TASKS: dict[str, type] = {"people": People, "faces": Faces, "scenes": Scenes, "paintings": Paintings}
@@ -26,7 +26,15 @@ def lines_rgb(condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
     return condition[:, :1].expand(-1, 3, -1, -1)
 
 
+def _named(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part.replace("_", " ") for part in parts)
+
+
 _PICTURES: dict[str, Callable[[Tensor], Tensor]] = {"people": pose_rgb, "faces": lines_rgb, "scenes": label_rgb}
+
+
+LABELS: dict[str, tuple[str, ...]] = {"people": _named(body.PARTS), "faces": _named(coat.PARTS), "scenes": CLASSES}
+"""Task -> names of the numbers in `Truth.target_part`; paintings have the parts of whatever is painted."""
 
 
 def task_of(source: Source) -> str:
