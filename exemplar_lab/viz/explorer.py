@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from torch import Tensor
 from exemplar_lab.grid import index_to_xy
 from exemplar_lab.ops.rows import Row
 from exemplar_lab.viz.matches import in_the_dark, with_heat
-from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, headline, in_few_colours, mark, ring, show_image, styled
+from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, as_rgb, headline, in_few_colours, mark, ring, show_image, styled
 
 _DOTS, _LEAST = 32, 0.01
 """Links that are drawn as dots: the largest ones, of at least that share of the largest; more could not be told apart."""
@@ -38,9 +39,9 @@ class Look:
 def explorer_view(
     asked: Float[Tensor, "_ h w"],
     looked_at: Float[Tensor, "_ he we"],
-    look: Look,
+    look: Look | None,
     pins: Sequence[Look] = (),
-    layers: Sequence[tuple[str, Float[Tensor, "3 _ _"], Row]] = (),
+    layers: Sequence[tuple[str, Float[Tensor, "_ _ _"], Row | None]] = (),
     current: int = 0,
     names: tuple[str, str] = ("target", "exemplar"),
     words: str = "",
@@ -48,7 +49,8 @@ def explorer_view(
 ) -> Figure:
     """A query of one picture, its row as heat over the other one, and the same query in every layer.
 
-    asked, looked_at: target and exemplar, or the other way round. pins: further queries, numbered, each in a colour.
+    asked, looked_at: target and exemplar, or the other way round. look: None where nothing is asked.
+    pins: further queries, numbered, each in a colour.
     layers: name, warp and the query's row of each; `current` is the one that is shown large.
     """
     side = (PAGE - 0.3) / 2.6
@@ -61,20 +63,21 @@ def explorer_view(
     upper, lower = figure.subfigures(2, 1, height_ratios=[height, strip]) if strip else (figure, None)
     left, right = upper.subplots(1, 2)
     show_image(left, asked, names[0])
-    show_image(right, with_heat(in_the_dark(looked_at), _on_grid(look.row)), f"{names[1]}: where the row lies")
-    _links(right, look.row, looked_at)
+    show_image(right, _heated(looked_at, look.row if look else None), names[1] + (": where the row lies" if look else ""))
     for number, pin in enumerate(pins, 1):
         colour = COLOURS[(number - 1) % len(COLOURS)]
         mark(left, *pin.at, colour, str(number))
         _answers(right, pin, colour, str(number))
-    _query(left, *look.at)
-    _answers(right, look, "white", None)
+    if look:
+        _query(left, *look.at)
+        _links(right, look.row, looked_at)
+        _answers(right, look, "white", None)
     upper.supxlabel(words, fontsize=8, color=FAINT)
     if lower is not None:
         axes = lower.subplots(2, len(layers), squeeze=False)
         for number, (name, warp, row) in enumerate(layers):
             show_image(axes[0, number], warp)
-            show_image(axes[1, number], with_heat(in_the_dark(looked_at), _on_grid(row)))
+            show_image(axes[1, number], _heated(looked_at, row))
             chosen = number == current
             axes[0, number].set_title(
                 name, fontsize=7, fontweight="bold" if chosen else "normal", color=INK if chosen else FAINT
@@ -82,6 +85,11 @@ def explorer_view(
         axes[0, 0].set_ylabel("warp", fontsize=7)
         axes[1, 0].set_ylabel("this query", fontsize=7)
     return figure
+
+
+def _heated(picture: Tensor, row: Row | None) -> np.ndarray:
+    """The picture in the dark, and the row as heat over it; as it is where nothing is asked."""
+    return as_rgb(picture) if row is None else with_heat(in_the_dark(picture), _on_grid(row))
 
 
 def _on_grid(row: Row) -> Float[Tensor, "h w"]:

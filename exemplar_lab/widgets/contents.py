@@ -24,7 +24,7 @@ class Layer:
 
     name: str
     match: Correspondence
-    warp: Float[Tensor, "3 hq wq"]
+    warp: Float[Tensor, "_ hq wq"]
 
 
 @dataclass(frozen=True)

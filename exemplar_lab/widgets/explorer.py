@@ -22,8 +22,6 @@ from exemplar_lab.widgets.page import front_end, offline_page
 from exemplar_lab.widgets.source_data import source_data, write_whole
 from exemplar_lab.widgets.state import state_of
 
-Query = tuple[float, float]
-
 
 class AttentionExplorer(anywidget.AnyWidget):
     """Where every pixel came from: `AttentionExplorer(translation, batch)`, or any correspondence between two pictures:
@@ -106,12 +104,13 @@ class AttentionExplorer(anywidget.AnyWidget):
         height, width = self._contents.picture(side).shape[1:]
         return 0 <= point[0] <= width and 0 <= point[1] <= height
 
-    @traitlets.validate("layer")
-    def _has_layer(self, proposal) -> int:
-        layers = len(self._contents.layers) if hasattr(self, "_contents") else 1
-        if not 0 <= proposal["value"] < layers:
-            raise traitlets.TraitError(f"got layer {proposal['value']}, expected 0 … {layers - 1}")
-        return proposal["value"]
+    @traitlets.validate("layer", "sample")
+    def _is_there(self, proposal) -> int:
+        name, value = proposal["trait"].name, proposal["value"]
+        there = {"layer": len(self._contents.layers), "sample": self._samples}[name] if hasattr(self, "_contents") else 1
+        if not 0 <= value < there:
+            raise traitlets.TraitError(f"got {name} {value}, expected 0 … {there - 1}")
+        return value
 
     @traitlets.validate("temperature", "top_k")
     def _is_allowed(self, proposal):
@@ -126,18 +125,20 @@ class AttentionExplorer(anywidget.AnyWidget):
             self._contents = self._make(change["new"])
             self.shown = state_of(self._contents, self._samples, self._links)
 
-    def row(self, point: Query | None = None, layer: int | None = None, side: str | None = None) -> Row:
+    def row(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Row:
         """The row of a query, by default the one that is shown, as the sliders and regions have it."""
         return reweighted(self._row(point, layer, side), self.temperature, self.top_k)
 
-    def _row(self, point: Query | None = None, layer: int | None = None, side: str | None = None) -> Row:
+    def _row(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Row:
         layer, side = self.layer if layer is None else layer, side or self.side
+        if not (point or self.point):
+            raise ValueError("got no query, expected one: click a picture, or set explorer.point = (x, y)")
         return row_at(self._contents, layer, side, self._cell(point or self.point, layer, side), self.off.get(str(layer), ()))
 
     def _cell(self, point: Sequence[float], layer: int, side: str) -> int:
         return cell_at(point, tuple(self._contents.picture(side).shape[1:]), self._contents.grid(layer, side))
 
-    def numbers(self, point: Query | None = None, layer: int | None = None, side: str | None = None) -> Numbers:
+    def numbers(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Numbers:
         """The numbers that the page shows of a query; see `widgets.numbers.numbers_of`."""
         point, layer, side = point or self.point, self.layer if layer is None else layer, side or self.side
         cell, grid = self._cell(point, layer, side), self._contents.grid(layer, side)
@@ -159,21 +160,18 @@ class AttentionExplorer(anywidget.AnyWidget):
     def figure(self) -> Figure:
         """What is shown now, as a figure: the query, the pins, and the query in all layers."""
         contents, other = self._contents, SIDES[self.side == "target"]
-        layers = [
-            (one.name, one.warp, self.row(layer=number))
-            for number, one in enumerate(contents.layers)
-            if len(contents.layers) > 1
-        ]
+        asked = bool(self.point)
+        layers = [(one.name, one.warp, self.row(layer=n) if asked else None) for n, one in enumerate(contents.layers)]
         pins = [self._look((pin["x"], pin["y"])) for pin in self.pins if pin["side"] == self.side]
         return explorer_view(
             contents.picture(self.side),
             contents.picture(other),
-            self._look(self.point),
+            self._look(self.point) if asked else None,
             pins,
             layers,
             self.layer,
             (self.side, other),
-            self._words(),
+            self._words() if asked else "",
             contents.title,
         )
 
@@ -202,7 +200,7 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _vector(self, path: Path, kind: str) -> Path:
         data = path.with_suffix(".csv")
         drawn = figure_bytes(self.figure(), kind, f"source data: {data.name}")
-        queries = {"now": tuple(self.point)}
+        queries = {"now": tuple(self.point)} if self.point else {}
         queries |= {str(n): (pin["x"], pin["y"]) for n, pin in enumerate(self.pins, 1) if pin["side"] == self.side}
         layers = range(len(self._contents.layers))
         rows = {(name, layer): (at, self.row(at, layer)) for name, at in queries.items() for layer in layers}
@@ -271,7 +269,7 @@ def _kinds(given: Sequence[object]) -> str:
     return " and ".join(type(one).__name__ for one in given) or "nothing else"
 
 
-def _first_query(contents: Contents) -> Query:
+def _first_query(contents: Contents) -> tuple[float, float]:
     """The target pixel in the middle of the picture, or next to it, whose counterpart is known; the page opens with its row."""
     _, height, width = contents.picture("target").shape
     if contents.answers is None or not (known := contents.answers[0].isfinite().all(0)).any():
