@@ -25,7 +25,7 @@ MAY_IMPORT = {
     **dict.fromkeys(SIBLINGS, NOUNS | {"ops", "nn"}),
     "training": NOUNS | {"ops", "nn"} | SIBLINGS,
     "viz": NOUNS | {"ops"},
-    "widgets": NOUNS | {"ops", "viz", "data"},
+    "widgets": NOUNS | {"ops", "viz", "data", "nn", "training"},
     "benchmarks": NOUNS | {"ops", "data"},
     "equations": {"papers"},
     "published": {"papers"},
@@ -47,6 +47,7 @@ ONLY_IN = {
     "anywidget": {"widgets"},
     "papermill": {"notebook"},
     "nbformat": {"notebook", "sweep"},
+    "playwright": {"benchmarks"},
 }
 """Packages that whole rooms do without."""
 
@@ -91,7 +92,7 @@ def test_imports_point_down(path):
 
 
 @pytest.mark.parametrize(
-    "path", [*SOURCES, *sorted((ROOT / "tests").glob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
+    "path", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_files_are_short_and_named_for_what_they_hold(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())

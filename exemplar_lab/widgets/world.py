@@ -1,16 +1,15 @@
 """Turn the dials of the procedural world and watch the pair and its truth change."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import ipywidgets
 import torch
 
-from exemplar_lab.data.synth.dials import DIALS, TIERS, Dial
+from exemplar_lab.data.synth.dials import DIALS, TIERS
 from exemplar_lab.data.synth.world import TASKS, structure_picture
 from exemplar_lab.translation import Batch, Source
 from exemplar_lab.viz.world import count_picture, true_warp
+from exemplar_lab.widgets.dials import dial_slider, dial_value, heard
 from exemplar_lab.widgets.frames import captions, row_png
 
 CAPTIONS = ("structure", "exemplar", "target", "by the true flow", "exemplar pixels needed")
@@ -25,14 +24,14 @@ def world_panel(
     has them. The panel's `children` are, in order, the row of controls, a line of words and the picture.
     """
     tasks = ipywidgets.Dropdown(options=list(TASKS), value=task, description="task")
-    dials = ipywidgets.Dropdown(options=_heard(task), value=dial, description="dial")
+    dials = ipywidgets.Dropdown(options=heard(task), value=dial, description="dial")
     sample = ipywidgets.IntSlider(value=index, min=0, max=TASKS[task](split="val").length - 1, description="sample")
     words, picture = ipywidgets.HTML(), ipywidgets.Image(format="png", width=5 * max(size, 160))
     place = ipywidgets.HBox()
     controls = ipywidgets.VBox([ipywidgets.HBox([tasks, dials]), ipywidgets.HBox([sample, place])])
 
     def draw(_=None) -> None:
-        value = _value(DIALS[dials.value], place.children[0].value)
+        value = dial_value(DIALS[dials.value], place.children[0].value)
         try:
             source = TASKS[tasks.value](size, "val", replace(TIERS[tier], **{dials.value: value}))
             picture.value = pair_png(source.batch(torch.tensor([sample.value])), source)
@@ -43,13 +42,13 @@ def world_panel(
             words.value = f"<b>{problem}</b>"
 
     def new_dial(_=None) -> None:
-        place.children = (_slider(DIALS[dials.value]),)
+        place.children = (dial_slider(DIALS[dials.value]),)
         place.children[0].observe(draw, "value")
         draw()
 
     def new_task(_) -> None:
         before = dials.value
-        dials.options = _heard(tasks.value)  # the first of them is chosen, and drawn unless it was chosen before
+        dials.options = heard(tasks.value)  # the first of them is chosen, and drawn unless it was chosen before
         if dials.value == before:
             draw()
 
@@ -65,20 +64,3 @@ def pair_png(batch: Batch, source: Source) -> bytes:
     structure = structure_picture(source, batch)
     shown = (structure, batch.exemplar, batch.target, true_warp(batch), count_picture(batch.truth))
     return row_png([one[0] for one in shown])
-
-
-def _heard(task: str) -> list[str]:
-    return [name for name, dial in DIALS.items() if task in dial.tasks]
-
-
-def _slider(dial: Dial) -> ipywidgets.ValueWidget:
-    if dial.kind in ("counts", "choice"):
-        return ipywidgets.SelectionSlider(options=[(str(level), level) for level in dial.levels], description="value")
-    first = dial.levels[0][0] if dial.kind == "range" else dial.levels[0]
-    kind = ipywidgets.IntSlider if dial.kind == "whole" else ipywidgets.FloatSlider
-    step: dict[str, Callable | float] = {} if dial.kind == "whole" else {"step": 0.01}
-    return kind(value=first, min=dial.low, max=dial.high, description="value", continuous_update=False, **step)
-
-
-def _value(dial: Dial, given: Any) -> Any:
-    return (given, given) if dial.kind == "range" else given
