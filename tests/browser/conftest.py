@@ -1,0 +1,58 @@
+"""One JupyterLab and one Chromium for all tests of a worker; each test gets a page, no kernels, and what the page said."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exemplar_lab.benchmarks.browser import browse, find_chromium
+from exemplar_lab.benchmarks.lab import end_sessions, serve
+
+ROOT = Path(__file__).parents[2]
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the kernels, which are children of this process
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    try:
+        return find_chromium()
+    except (FileNotFoundError, ModuleNotFoundError) as missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory):
+    """A server over copies of the notebooks and of the figures that they show, so that nothing of the checkout is changed."""
+    root = tmp_path_factory.mktemp("lab")
+    for folder, kept in {"notebooks": "*.ipynb", "figures": "*"}.items():
+        (root / folder).mkdir()
+        for path in (ROOT / folder).glob(kept):
+            shutil.copy(path, root / folder)
+    with serve(root) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    with browse() as driven:
+        yield driven
+
+
+@pytest.fixture
+def page(browser, lab):
+    """An empty page; afterwards it is closed and no kernel is left."""
+    context, heard = browser
+    fresh = context.new_page()
+    heard.clear()
+    yield fresh
+    fresh.close()
+    end_sessions(lab)
+
+
+@pytest.fixture
+def heard(browser):
+    """What the page said and asked for so far in this test."""
+    return browser[1]
