@@ -33,9 +33,16 @@ function chosen(weight, count) {
   return places;
 }
 
-/* The same, from large to small. */
+/* The same for a few, from large to small. */
 function largest(weight, count) {
-  return chosen(weight, count).sort((a, b) => weight[b] - weight[a] || a - b);
+  const best = [];
+  for (let i = 0; i < weight.length; i++) {
+    if (best.length === count && !(weight[i] > weight[best[count - 1]])) continue;
+    let at = best.length < count ? best.length : count - 1;
+    for (; at > 0 && weight[best[at - 1]] < weight[i]; at--) best[at] = best[at - 1];
+    best[at] = i;
+  }
+  return best;
 }
 
 /* The row at another temperature and with its topK largest links alone (0: all); it keeps its mass. `cut`: share let go. */
@@ -81,7 +88,8 @@ function reading(row, grid) {
     if (!(weight[i] > 0)) continue;
     kept++;
     if (best < 0 || weight[i] > weight[best]) best = i;
-    entropy -= (weight[i] / mass) * Math.log(weight[i] / mass);
+    const share = weight[i] / mass;
+    entropy -= share * Math.log(share);
   }
   const found = {
     mass, kept, entropy,
@@ -162,16 +170,25 @@ function labelAt({ labels, ...sides }, side, [x, y]) {
   return labelName(labels, labels[side][clamp(Math.floor(y), 0, height - 1) * width + clamp(Math.floor(x), 0, width - 1)]);
 }
 
-/* {label: share of the weight that lies on it}, the three largest. */
-function labelShares({ index, weight }, grid, { labels, ...sides }, side) {
-  const mass = total(weight);
-  if (!labels || !(mass > 0)) return {};
-  const { size } = sides[side], share = new Float64Array(256);
-  for (let i = 0; i < index.length; i++) {
-    if (!(weight[i] > 0)) continue;
-    const [x, y] = centreOf(index[i], grid, size);
-    share[labels[side][Math.floor(y) * size[1] + Math.floor(x)]] += weight[i] / mass;
+/* The label under the centre of every cell of a grid; kept, since each row asks for it. */
+function labelsOnGrid(scene, side, grid) {
+  const known = (scene.labelGrids ??= new Map()), key = `${side} ${grid}`;
+  if (!known.has(key)) {
+    const { size } = scene[side];
+    known.set(key, Uint8Array.from({ length: cellsOf(grid) }, (_, cell) => {
+      const [x, y] = centreOf(cell, grid, size);
+      return scene.labels[side][Math.floor(y) * size[1] + Math.floor(x)];
+    }));
   }
+  return known.get(key);
+}
+
+/* {label: share of the weight that lies on it}, the three largest. */
+function labelShares({ index, weight }, grid, scene, side) {
+  const mass = total(weight);
+  if (!scene.labels || !(mass > 0)) return {};
+  const under = labelsOnGrid(scene, side, grid), share = new Float64Array(256);
+  for (let i = 0; i < index.length; i++) share[under[index[i]]] += weight[i] / mass;
   const best = [...share.keys()].filter((value) => share[value] > 0).sort((a, b) => share[b] - share[a] || a - b);
-  return Object.fromEntries(best.slice(0, MOST_SHARES).map((value) => [labelName(labels, value), share[value]]));
+  return Object.fromEntries(best.slice(0, MOST_SHARES).map((value) => [labelName(scene.labels, value), share[value]]));
 }

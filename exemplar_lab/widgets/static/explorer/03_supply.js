@@ -13,7 +13,7 @@ function createSupply(model, onState) {
   const live = typeof model.send === "function";
   const cache = createCache();
   const open = new Map(); // number -> request
-  const background = { pins: [], strip: [] };
+  const background = { pins: [], strip: [], regions: [] }; // asked in this order
   let scene = null, main = null, mainAsked = 0, backgroundAsked = 0, silent = !live;
 
   function reset(nextScene) {
@@ -22,7 +22,11 @@ function createSupply(model, onState) {
     open.clear();
     main = null;
     mainAsked = backgroundAsked = 0;
-    background.pins = background.strip = [];
+    drop();
+  }
+
+  function drop() {
+    for (const channel of Object.keys(background)) background[channel] = [];
   }
 
   /* told(row | {error}, source) once, and once more when Python answers after a row that was sent along. told.waiting(): no row yet. */
@@ -52,9 +56,9 @@ function createSupply(model, onState) {
       main.asked = true;
       mainAsked = ask(main.request, () => { mainAsked = 0; });
     }
-    const next = background.pins[0] ?? background.strip[0];
-    if (!next || mainAsked || backgroundAsked || silent) return;
-    (background.pins.length ? background.pins : background.strip).shift();
+    const channel = Object.values(background).find((queue) => queue.length);
+    if (!channel || mainAsked || backgroundAsked || silent) return;
+    const next = channel.shift();
     backgroundAsked = ask(next.request, () => { backgroundAsked = 0; }, next.told);
   }
 
@@ -101,24 +105,25 @@ function createSupply(model, onState) {
     open.delete(message.answer);
     if (!asked.late) asked.free();
     if (silent) onState(silent = false);
-    const row = message.error ? { error: message.error } : answeredRow(message, buffers, asked.request);
+    const row = message.error ? { error: message.error } : answeredRow(buffers);
     if (!row.error) cache.set(keyOf(asked.request), row);
     if (main && main.done !== "kernel" && keyOf(main.request) === keyOf(asked.request)) deliver(row, "kernel");
     else if (asked.told && !row.error) asked.told(asked.request, row);
     pump();
   }
 
-  function answeredRow(message, buffers, { layer, side }) {
+  function answeredRow(buffers) {
     const [index, weight] = [numbersFrom(buffers[0], Uint32Array), numbersFrom(buffers[1], Float32Array)];
-    const row = rowOf(index.length || !weight.length ? index : identity(weight.length), weight);
-    row.shares = message.shares ?? null;
-    return row;
+    return rowOf(index.length || !weight.length ? index : identity(weight.length), weight);
   }
 
   if (live) model.on("msg:custom", heard);
   return {
     reset, want, wantAll,
-    forget: () => { main = null; background.pins = background.strip = []; },
+    forget() {
+      main = null;
+      drop();
+    },
     get silent() { return silent; },
     get live() { return live; },
     close: () => live && model.off("msg:custom", heard),

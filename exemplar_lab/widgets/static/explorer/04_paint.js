@@ -24,15 +24,24 @@ function drawPicture(canvas, picture) {
   canvas.getContext("2d").drawImage(picture, 0, 0);
 }
 
+const dimmed = new WeakMap();
+
 /* Grey and dim, as a ground that heat can be read on. */
 function drawInTheDark(canvas, picture) {
-  drawPicture(canvas, picture);
-  const context = canvas.getContext("2d");
+  if (!dimmed.has(picture)) dimmed.set(picture, dimCopy(picture));
+  drawPicture(canvas, dimmed.get(picture));
+}
+
+function dimCopy(picture) {
+  const canvas = canvasOf(picture.width, picture.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0);
   const image = context.getImageData(0, 0, canvas.width, canvas.height), { data } = image;
   for (let i = 0; i < data.length; i += 4) {
     data[i] = data[i + 1] = data[i + 2] = ((data[i] + data[i + 1] + data[i + 2]) / 3) * DIM + 255 * GLOW;
   }
   context.putImageData(image, 0, 0);
+  return canvas;
 }
 
 /* Heat relative to the largest weight, fainter where there is little of it. */

@@ -2,6 +2,8 @@
    box: { size: [height, width] of the picture, width, height: of the drawing }. Marks differ in shape, not in colour alone. */
 
 const INK = "#1b1b1f";
+const CURRENT = "#22d3ee"; // the query that is no pin; no colour of the heat
+const PRUNED = "#fff";
 const MOST_DOTS = 24; // links drawn as dots: the largest; more could not be told apart
 const MOST_DIAMONDS = 400;
 
@@ -11,12 +13,11 @@ const middle = (cell, grid, box) => onBox(centreOf(cell, grid, box.size), box);
 const cellSide = (grid, box) => Math.min(box.width / grid[1], box.height / grid[0]);
 const escaped = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 
-/* A stroke that can be read on any picture: colour, then white, then ink around it. */
-function stroked(d, colour, width, extra = "") {
-  const line = (stroke, wide) => `<path d="${d}" stroke="${stroke}" stroke-width="${wide}"/>`;
-  const halo = colour === "#fff" ? "" : line("#fff", width + 1.6);
-  const outer = line(INK, width + (halo ? 3 : 2));
-  return `<g fill="none" stroke-linecap="round" stroke-linejoin="round" ${extra}>${outer}${halo}${line(colour, width)}</g>`;
+/* A stroke that can be read on any picture: colour, white around it unless `thin`, and ink around that. */
+function stroked(d, colour, width, thin = colour === "#fff") {
+  const line = (stroke, wide) => `<path d="${d}" stroke="${stroke}" stroke-width="${short(wide)}"/>`;
+  const around = thin ? line(INK, width + 1.6) : line(INK, width + 3) + line("#fff", width + 1.6);
+  return `<g fill="none" stroke-linecap="round" stroke-linejoin="round">${around}${line(colour, width)}</g>`;
 }
 
 const circlePath = ([x, y], r) => `M${short(x - r)} ${short(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
@@ -49,8 +50,8 @@ function prunedMarks({ index, weight }, grid, box, id) {
   if (!cells.length) return "";
   const side = cellSide(grid, box);
   if (cells.length > MOST_DIAMONDS || side < 3) return field(cells, grid, box, `${id}-diamonds`);
-  const r = clamp(0.3 * side, 2, 4);
-  return stroked(cells.map((cell) => diamondPath(middle(cell, grid, box), r)).join(""), "#9fe3f5", 1);
+  const r = clamp(0.3 * side, 2.4, 4);
+  return stroked(cells.map((cell) => diamondPath(middle(cell, grid, box), r)).join(""), PRUNED, 1);
 }
 
 /* Cells that never were candidates: hatched. */
@@ -78,8 +79,7 @@ function field(cells, grid, box, pattern) {
 function patterns(id) {
   return `<defs><pattern id="${id}-hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
 <rect width="6" height="6" fill="${INK}" fill-opacity=".28"/><path d="M0 0v6" stroke="#fff" stroke-opacity=".5" stroke-width="1.4"/></pattern>
-<pattern id="${id}-diamonds" width="9" height="9" patternUnits="userSpaceOnUse"><path d="M4.5 2l2.5 2.5l-2.5 2.5l-2.5 -2.5z" fill="none" stroke="${INK}" stroke-width="2"/>
-<path d="M4.5 2l2.5 2.5l-2.5 2.5l-2.5 -2.5z" fill="none" stroke="#9fe3f5" stroke-width="1"/></pattern></defs>`;
+<pattern id="${id}-diamonds" width="9" height="9" patternUnits="userSpaceOnUse"><path d="M4.5 2.2l2.3 2.3l-2.3 2.3l-2.3 -2.3z" fill="none" stroke="${PRUNED}" stroke-opacity=".5" stroke-width=".8"/></pattern></defs>`;
 }
 
 /* The outline of a set of pixels: where the target pixels lie whose right answer was asked. */
@@ -107,7 +107,7 @@ function lookMarks(numbers, right, grid, box, colour) {
   const at = onBox(numbers.expected, box);
   const nearest = right.map((point) => onBox(point, box)).sort((a, b) => gap(a, at) - gap(b, at))[0];
   return [
-    nearest && gap(nearest, at) > 2 ? stroked(linePath(at, nearest), colour, 1.2) : "",
+    nearest && gap(nearest, at) > 2 ? stroked(linePath(at, nearest), colour, 1.3, true) : "",
     truthRings(right, box),
     stroked(crossPath(middle(numbers.argmax, grid, box), 4.5), colour, 2),
     `<circle cx="${short(at[0])}" cy="${short(at[1])}" r="3.4" fill="${colour}" stroke="${colour === "#fff" ? INK : "#fff"}" stroke-width="1.4"/>`,
@@ -115,6 +115,12 @@ function lookMarks(numbers, right, grid, box, colour) {
 }
 
 const gap = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+
+/* What the lens shows, as a frame. */
+function lensFrame([x, y], reach, box) {
+  const [cx, cy] = onBox([x, y], box);
+  return stroked(`M${short(cx - reach)} ${short(cy - reach)}h${short(2 * reach)}v${short(2 * reach)}h${short(-2 * reach)}z`, "#fff", 0.8);
+}
 
 /* A pin's number: filled where it was set, hollow where it looks. */
 function badge(point, number, colour, box, filled) {

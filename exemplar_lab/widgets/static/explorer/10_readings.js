@@ -2,6 +2,8 @@
 
 const SPEAK_AFTER = 500; // ms without change, so that dragging does not flood a screen reader
 const decimals = (value, digits) => (value == null ? "–" : value.toFixed(digits));
+/* Three figures, without an exponent. */
+const few = (value) => String(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 const pixels = (point) => (point ? `(${point.map((one) => one.toFixed(1)).join(", ")})` : "–");
 const place = (cell, grid) => (cell == null ? "–" : `(${cell % grid[1]}, ${Math.floor(cell / grid[1])})`);
 
@@ -9,13 +11,13 @@ const place = (cell, grid) => (cell == null ? "–" : `(${cell % grid[1]}, ${Mat
 function lines(numbers, query, scene) {
   const layer = scene.layers[query.layer], reverse = query.side === "exemplar";
   const [own, other] = reverse ? [layer.key, layer.query] : [layer.query, layer.key];
-  const shares = Object.entries(numbers.shares).map(([name, share]) => `${name} ${share.toFixed(2)}`).join(", ");
+  const shares = Object.entries(numbers.shares).map(([name, share]) => `${name} ${share < 0.005 ? "< 1" : Math.round(100 * share)} %`).join(", ");
   const found = [
     ["query", "The cell (column, row) of this layer's grid, and what lies under it", `${place(query.cell, own)} of ${own[1]}×${own[0]}${numbers.label == null ? "" : `, ${numbers.label}`}`],
     ["mass", "Sum of the weights; 1 where nothing was lost", decimals(numbers.mass, 3)],
     reverse ? ["users", "Target cells that take something from here", `${numbers.kept}`]
       : ["links", "Links with weight; candidates that got none; cells that never were candidates", `${numbers.kept} kept, ${numbers.pruned} pruned, ${numbers.never} never`],
-    ["spread", "exp(entropy): over how many cells the weight is spread; entropy in nats", numbers.kept ? `${numbers.spread.toPrecision(3)} cells (${decimals(numbers.entropy, 2)} nats)` : "–"],
+    ["spread", "exp(entropy): over how many cells the weight is spread; entropy in nats", numbers.kept ? `${few(numbers.spread)} cells (${decimals(numbers.entropy, 2)} nats)` : "–"],
     ["largest", "The cell with the largest weight, and that weight", numbers.argmax == null ? "–" : `${place(numbers.argmax, other)}, ${numbers.peak.toPrecision(2)}`],
     ["expected", "Mean point of the weight near the largest, (x, y) in pixels of the other picture", numbers.expected ? `${pixels(numbers.expected)} px` : "–"],
   ];

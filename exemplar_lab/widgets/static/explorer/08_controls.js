@@ -16,18 +16,16 @@ const HELP = [
 function glyph(name) {
   const box = { size: [16, 16], width: 16, height: 16 }, at = [8, 8];
   const drawn = {
-    argmax: () => stroked(crossPath(at, 4), "#fff", 2),
-    expected: () => `<circle cx="8" cy="8" r="3.6" fill="#fff" stroke="${INK}" stroke-width="1.4"/>`,
+    argmax: () => stroked(crossPath(at, 4), CURRENT, 2),
+    expected: () => `<circle cx="8" cy="8" r="3.6" fill="${CURRENT}" stroke="#fff" stroke-width="1.4"/>`,
     truth: () => stroked(circlePath(at, 5), "#fff", 1.8),
-    pruned: () => stroked(diamondPath(at, 4), "#9fe3f5", 1.2),
+    pruned: () => stroked(diamondPath(at, 4), PRUNED, 1.2),
     never: () => `<rect x="2" y="2" width="12" height="12" fill="${INK}" fill-opacity=".45"/>` + stroked("M3 13L13 3", "#fff", 1),
     links: () => [[5, 9, 3.6], [11.5, 5.5, 1.8]].map(([x, y, r]) => `<circle cx="${x}" cy="${y}" r="${r}" fill="#fff" stroke="${INK}"/>`).join(""),
     outline: () => stroked("M3 5h7v3h3v5h-10z", "#fff", 1.2),
   }[name];
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const svg = drawing("exl-glyph");
   svg.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
-  svg.setAttribute("class", "exl-glyph");
-  svg.setAttribute("aria-hidden", "true");
   if (drawn) svg.innerHTML = drawn();
   return svg;
 }
@@ -51,6 +49,7 @@ function createToolbar(act) {
     links: button("links", "Links", `The ${MOST_DOTS} largest links as dots; their area says the weight`, () => act.look("links"), "links"),
     pruned: button("pruned", "Pruned", "Candidates that were considered and got no weight", () => act.look("pruned"), "pruned"),
     never: button("never", "Never", "Cells that were never considered", () => act.look("never"), "never"),
+    lens: button("lens", "Lens", `Where the row looks, ${LENS_TIMES} times as large, when its cells are small`, () => act.look("lens")),
   };
   const group = (name, ...nodes) => make("div", { class: "exl-group", role: "group", "aria-label": name }, ...nodes);
   const node = make("div", { class: "exl-toolbar", role: "toolbar", "aria-label": "explorer" },
@@ -68,8 +67,7 @@ function createToolbar(act) {
       press(asks.follow, look.follow);
       for (const name of Object.keys(looks)) press(looks[name], look[name]);
       const reversed = at.side === "exemplar";
-      looks.pruned.disabled = reversed || !numbers || !numbers.pruned;
-      looks.never.disabled = reversed || !numbers || !numbers.never;
+      for (const name of ["pruned", "never"]) looks[name].classList.toggle("exl-none", reversed || !numbers?.[name]);
       pin.disabled = !at.point.length;
       clear.disabled = !at.pins.length;
     },

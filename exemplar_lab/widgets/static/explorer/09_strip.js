@@ -1,5 +1,12 @@
 /* All layers at once, and the regions of a factored one. */
 
+const aspect = ({ size }) => size[1] / size[0];
+
+/* Canvases over each other, in the shape of a side's picture. */
+function thumb(side, ...canvases) {
+  return make("span", { class: "exl-thumb", style: `--aspect:${aspect(side)}` }, ...canvases);
+}
+
 /* A card for each layer: what it carries over, and the same query there. act: { layer(number) } */
 function createStrip(act) {
   const node = make("div", { class: "exl-strip", role: "radiogroup", "aria-label": "layers", onkeydown: walk });
@@ -16,21 +23,21 @@ function createStrip(act) {
   }
 
   function fill(scene) {
-    cards = scene.layers.map(card);
+    cards = scene.layers.map((layer, number) => card(scene, layer, number));
     ground = null;
     node.replaceChildren(...cards.map((one) => one.node));
     node.hidden = cards.length < 2;
   }
 
-  function card(layer, number) {
+  function card(scene, layer, number) {
     const carried = make("canvas", { class: "exl-picture" }), below = make("canvas", { class: "exl-picture" }), heat = make("canvas", { class: "exl-heat" });
     drawPicture(carried, layer.picture);
-    const small = make("small", {});
+    const small = make("small", {}), there = thumb(scene.exemplar, below, heat);
     const box = make("button", { type: "button", class: "exl-card", role: "radio", "data-testid": `layer-${number}`, onclick: () => act.layer(number),
       title: `${layer.name}: ${layer.kind}, ${layer.query.join("×")} cells look at ${layer.key.join("×")}. Left: the exemplar as this layer carries it. Right: the query's row.` },
-      make("span", { class: "exl-thumbs" }, make("span", { class: "exl-thumb" }, carried), make("span", { class: "exl-thumb" }, below, heat)),
+      make("span", { class: "exl-thumbs" }, thumb(scene.target, carried), there),
       make("span", { class: "exl-name" }, layer.name), small);
-    return { node: box, below, heat, small };
+    return { node: box, below, heat, small, there };
   }
 
   return {
@@ -48,10 +55,13 @@ function createStrip(act) {
       if (row) drawHeat(one.heat, grid, row, colours);
       one.small.textContent = words;
     },
-    ground(picture) {
-      if (picture === ground) return;
-      ground = picture;
-      for (const one of cards) drawInTheDark(one.below, picture);
+    ground(side) {
+      if (side === ground) return;
+      ground = side;
+      for (const one of cards) {
+        drawInTheDark(one.below, side.views[0].picture);
+        one.there.style.setProperty("--aspect", aspect(side));
+      }
     },
   };
 }
@@ -68,12 +78,14 @@ function createRegions(act) {
     layerOf = layer;
     const keys = cellsOf(layer.key);
     chips = Array.from({ length: layer.regions }, (_, r) => {
-      const canvas = make("canvas", { class: "exl-picture" }), share = make("i", {}), words = make("small", {});
+      const canvas = make("canvas", { class: "exl-heat" }), share = make("i", {}), words = make("small", {});
+      const ground = make("canvas", { class: "exl-picture" });
+      drawInTheDark(ground, scene.exemplar.views[0].picture);
       if (layer.region_maps) drawRegion(canvas, layer.key, layer.region_maps.subarray(r * keys, (r + 1) * keys), scene.heat);
       const gate = layer.gates ? layer.gates[r].toFixed(2) : "";
       const chip = make("button", { type: "button", class: "exl-region", role: "switch", "data-testid": `region-${r}`, "aria-label": `region ${r + 1}, gate ${gate}`,
         title: `Region ${r + 1}: where it gathers; its gate, from 0 (shut) to 1; its share of this row`, onclick: () => toggle(r) },
-        make("span", { class: "exl-thumb" }, canvas), make("span", { class: "exl-name" }, `${r + 1}`), make("small", {}, gate && `gate ${gate}`), make("span", { class: "exl-share" }, share), words);
+        thumb(scene.exemplar, ground, canvas), make("span", { class: "exl-name" }, `${r + 1}`), words, make("span", { class: "exl-share" }, share), make("small", { class: "exl-gate" }, gate && `gate ${gate}`));
       return { node: chip, share, words };
     });
     list.replaceChildren(...chips.map((chip) => chip.node));
@@ -94,7 +106,7 @@ function createRegions(act) {
       chips.forEach((chip, r) => {
         chip.node.setAttribute("aria-checked", String(!off.includes(r)));
         chip.share.style.width = shares ? `${Math.round(100 * shares[r])}%` : "0";
-        chip.words.textContent = shares ? `${(100 * shares[r]).toFixed(0)} %` : "";
+        chip.words.textContent = shares ? `${(100 * shares[r]).toFixed(0)} %` : "–";
       });
     },
   };

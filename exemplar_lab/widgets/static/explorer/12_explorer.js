@@ -3,7 +3,6 @@
 const TRAITS = ["point", "side", "layer", "temperature", "top_k", "off", "pins", "sample"];
 const TELL_EVERY = 100; // ms, while something is dragged
 const REST = 120; // ms without a new query before the other layers are asked
-const CURRENT = "#fff"; // colour of the query that is no pin
 
 const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 let views = 0;
@@ -11,9 +10,9 @@ let views = 0;
 function render({ model, el }) {
   const id = `exl${++views}`;
   const root = make("div", { class: "exl", "data-testid": "explorer", "data-state": "loading", "data-seq": 0, "data-lm-suppress-shortcuts": "true" });
-  const look = { heat: true, links: true, pruned: true, never: false, follow: false };
-  let at = readTraits(), scene = null, now = null, pins = [], others = new Map();
-  let untold = {}, tellTimer = 0, restTimer = 0, loads = 0, dragging = false, reading = false, flash = 0;
+  const look = { heat: true, links: true, pruned: true, never: false, lens: true, follow: false };
+  let at = readTraits(), scene = null, now = null, asking = null, pins = [], others = new Map();
+  let untold = {}, drawnCards = [], tellTimer = 0, restTimer = 0, loads = 0, loaded = 0, dragging = false, reading = false, flash = 0;
 
   const supply = createSupply(model, () => { says(); if (now) rested(); });
   const act = {
@@ -47,6 +46,8 @@ function render({ model, el }) {
     strip.node, regions.node, table.node);
   el.append(root);
   root.addEventListener("keydown", keyed);
+  root.addEventListener("keydown", () => { root.dataset.by = "keys"; }, true);
+  root.addEventListener("pointerdown", () => { root.dataset.by = "pointer"; }, true);
   for (const kind of ["keypress", "keyup"]) root.addEventListener(kind, (event) => event.stopPropagation());
   const unwatch = watchSize(Object.values(panes), () => scene && drawMarks());
   model.on("change:shown", load);
@@ -74,8 +75,10 @@ function render({ model, el }) {
       return fail(`What Python sent could not be read: ${problem.message}`);
     }
     if (mine !== loads) return;
+    loaded = mine;
+    drawnCards = [];
     scene = next;
-    now = null;
+    now = asking = null;
     pins = [];
     others = new Map();
     at = { ...readTraits(), ...untold };
@@ -95,13 +98,14 @@ function render({ model, el }) {
       const told = readTraits(), changes = {};
       for (const name of TRAITS) if (!(name in untold) && !same(told[name], at[name])) changes[name] = told[name];
       if (dragging) delete changes.point;
-      if (Object.keys(changes).length && scene) apply(changes);
+      if (Object.keys(changes).length && loaded === loads) apply(changes);
     });
   }
 
   /* The person changed the state. */
   function change(changes, event) {
     if (!scene) return;
+    if (changes.off) changes.off = Object.fromEntries(Object.entries(changes.off).filter(([, off]) => off.length));
     Object.assign(untold, changes);
     apply(changes, event);
   }
@@ -133,8 +137,7 @@ function render({ model, el }) {
   /* --- asking ------------------------------------------------------------------------------------------------------- */
 
   function queryAt(point, side, layer = layerNow()) {
-    const grid = side === "target" ? scene.layers[layer].query : scene.layers[layer].key;
-    return { layer, side, cell: cellOf(point, grid, scene[side].size), point, off: at.off[layer] ?? [] };
+    return { layer, side, cell: cellOf(point, gridOf(scene, { layer }, side), scene[side].size), point, off: at.off[layer] ?? [] };
   }
 
   function layerNow() {
@@ -147,7 +150,7 @@ function render({ model, el }) {
     askPins();
     if (!at.point.length) {
       supply.forget();
-      now = null;
+      now = asking = null;
       redraw(event);
       return tell();
     }
@@ -156,6 +159,10 @@ function render({ model, el }) {
     supply.want(query, {
       row: (row, source) => arrived(query, row, source, event),
       waiting() {
+        now = null;
+        asking = query;
+        redraw();
+        root.dataset.state = "waiting";
         says("Python is busy or gone; the row comes when it answers.");
         tell();
       },
@@ -165,21 +172,39 @@ function render({ model, el }) {
   function arrived(query, row, source, event) {
     if (row.error) return fail(row.error);
     now = { query, raw: row, source };
+    asking = null;
     redraw(event);
     tell();
     clearTimeout(restTimer);
     restTimer = setTimeout(rested, REST);
   }
 
-  /* The pointer rests: ask the other layers, and whatever Python did not answer before. */
+  /* The pointer rests: ask the other layers, and how much each region has in the row, which is what is left when all others are off. */
   function rested() {
     if (!now) return;
     others = new Map();
+    askRegions();
     const requests = scene.layers.map((_, layer) => queryAt(now.query.point, now.query.side, layer)).filter((one) => one.layer !== now.query.layer);
     supply.wantAll("strip", requests, (request, row) => {
       others.set(request.layer, { query: request, raw: row });
       drawCard(request.layer);
     });
+  }
+
+  function askRegions() {
+    const { query, raw } = now, { regions: count } = scene.layers[query.layer];
+    if (!count || raw.shares) return;
+    const all = Array.from({ length: count }, (_, r) => r), mass = total(raw.weight), shares = all.map(() => 0);
+    let missing = count;
+    const got = (r, share) => {
+      shares[r] = share;
+      if (--missing) return;
+      raw.shares = shares;
+      syncControls();
+    };
+    for (const r of query.off) got(r, 0);
+    const alone = all.filter((r) => !query.off.includes(r)).map((r) => ({ ...query, off: all.filter((one) => one !== r), region: r }));
+    supply.wantAll("regions", alone, (request, row) => got(request.region, mass > 0 ? total(row.weight) / mass : 0));
   }
 
   function askPins() {
@@ -210,14 +235,18 @@ function render({ model, el }) {
       showPicture(pane, heated);
       pane.heat.hidden = !heated;
     }
-    if (now && look.heat) drawHeat(there.heat, gridOf(now.query, OTHER[at.side]), now.row, scene.heat);
+    if (now && look.heat) drawHeat(there.heat, gridOf(scene, now.query, OTHER[at.side]), now.row, scene.heat);
     drawMarks();
     numbers.sync(now?.row, now?.numbers, now?.query, scene);
     syncControls();
     publish(event);
     table.sync(pins, scene);
-    strip.ground(panes[OTHER[at.side]].bitmaps[0]);
+    strip.ground(scene[OTHER[at.side]]);
     scene.layers.forEach((_, layer) => drawCard(layer));
+  }
+
+  function view() {
+    return { scene, at, look, panes, now, asking, pins };
   }
 
   function redrawPins() {
@@ -226,45 +255,24 @@ function render({ model, el }) {
     table.sync(pins, scene);
   }
 
-  function gridOf({ layer }, side) {
-    return side === "target" ? scene.layers[layer].query : scene.layers[layer].key;
-  }
-
   function drawMarks() {
     for (const pane of Object.values(panes)) {
       if (!pane.box) continue;
-      showMarks(pane, marks(pane.side, { ...pane.box, size: pane.size }, id), id);
+      const box = { ...pane.box, size: pane.size }, place = lensOn(view(), pane.side, box);
+      showMarks(pane, overlay(view(), pane.side, box, id) + (place ? lensFrame(place.point, place.reach, box) : ""), id);
+      showLens(pane, place, box, place ? overlay(view(), pane.side, place.large, id) : "");
     }
   }
 
-  /* What lies over one picture: the row or its query, then the pins. */
-  function marks(side, box, name) {
-    const own = !now ? "" : side === now.query.side ? queryMark(now.query.cell, gridOf(now.query, side), box, CURRENT) : rowMarks(side, box, name);
-    const numbered = pins.map(({ query, numbers: read }, i) => {
-      const point = side === query.side ? query.point : read?.expected;
-      return point ? badge(point, i + 1, scene.pinColours[i % scene.pinColours.length], box, side === query.side) : "";
-    });
-    return own + numbered.join("");
-  }
-
-  function rowMarks(side, box, name) {
-    const { query, row, numbers: read } = now, grid = gridOf(query, side);
-    const right = side === "exemplar" ? rightAnswers(scene, query.cell, scene.layers[query.layer].query) : [];
-    return [
-      look.never && side === "exemplar" && read.never ? neverMarks(now.raw, grid, box, name) : "",
-      look.pruned && side === "exemplar" ? prunedMarks(row, grid, box, name) : "",
-      side === "target" ? outline(trueUsers(scene, query.cell, scene.layers[query.layer].key), panes.target.size, box) : "",
-      look.links ? linkDots(row, grid, box) : "",
-      lookMarks(read, right, grid, box, CURRENT),
-    ].join("");
-  }
-
   function drawCard(layer) {
-    const one = now && now.query.layer === layer ? now : others.get(layer);
-    if (!one || !now) return strip.row(layer, null, null, null, "");
+    const one = now && (now.query.layer === layer ? now : others.get(layer));
+    const stamp = one && `${keyOf(one.query)} ${one.source} ${at.temperature} ${at.top_k}`;
+    if (stamp === drawnCards[layer]) return;
+    drawnCards[layer] = stamp;
+    if (!one) return strip.row(layer, null, null, null, "");
     if (one !== now) shape(one);
-    const words = one.numbers.distance == null ? `mass ${one.numbers.mass.toFixed(2)}` : `${one.numbers.distance.toFixed(1)} px off`;
-    strip.row(layer, one.row, gridOf(one.query, OTHER[one.query.side]), scene.heat, words);
+    const words = one.numbers.distance == null ? `mass ${one.numbers.mass.toFixed(2)}` : `${one.numbers.distance.toFixed(1)} px`;
+    strip.row(layer, one.row, gridOf(scene, one.query, OTHER[one.query.side]), scene.heat, words);
   }
 
   function syncControls() {
@@ -320,7 +328,7 @@ function render({ model, el }) {
   /* dx, dy cells further in a picture; from its middle where nothing is chosen there. */
   function steps(side, dx, dy, event) {
     if (!scene) return;
-    const grid = gridOf({ layer: at.layer }, side), size = scene[side].size;
+    const grid = gridOf(scene, at, side), size = scene[side].size;
     const asked = at.side === side && at.point.length;
     const from = cellOf(asked ? at.point : [size[1] / 2, size[0] / 2], grid, size);
     const x = clamp((from % grid[1]) + (asked ? dx : 0), 0, grid[1] - 1), y = clamp(Math.floor(from / grid[1]) + (asked ? dy : 0), 0, grid[0] - 1);
@@ -339,8 +347,11 @@ function render({ model, el }) {
   }
 
   async function take(how) {
-    const words = await how({ scene, at, look, panes, now, pins, marks });
-    says(words);
+    try {
+      says(await how(view()));
+    } catch (problem) {
+      says(`This could not be taken away: ${problem.message}`);
+    }
     flash = setTimeout(() => says(), 4000);
   }
 

@@ -3,7 +3,7 @@
 const PANEL = 380, MARGIN = 18, LINE = 15; // px of the figure
 const FONT = 'font-family="system-ui, Helvetica, Arial, sans-serif"';
 
-/* view: { scene, at, look, panes, now, pins, marks(side, box, id) }, as the page has it. */
+/* view: see `overlay`. */
 function svgOf(view) {
   const { scene, panes, now } = view, id = "f";
   const [left, right] = [panes.target, panes.exemplar].map((pane) => ({ pane, box: { size: pane.size, width: PANEL, height: (PANEL * pane.size[0]) / pane.size[1] } }));
@@ -14,9 +14,9 @@ function svgOf(view) {
   const width = 2 * PANEL + 3 * MARGIN, textTop = top + tall + 22;
   const notes = [now && caveat(now.row, now.numbers), `${scene.layers[view.at.layer].name}${setting(view.at)}`].filter(Boolean);
   const height = Math.ceil(textTop + LINE * (columns[0].length + notes.length) + MARGIN / 2);
-  const text = (x, y, content, more = "") => `<text x="${short(x)}" y="${short(y)}" ${FONT} font-size="11" fill="${INK}" ${more}>${escaped(content)}</text>`;
+  const text = (x, y, content, more = "", size = 11) => `<text x="${short(x)}" y="${short(y)}" ${FONT} font-size="${size}" fill="${INK}" ${more}>${escaped(content)}</text>`;
   const panel = ({ pane, box }, x) => `${text(x, top - 6, caption(pane, view), 'font-weight="600"')}<svg x="${x}" y="${top}" width="${PANEL}" height="${short(box.height)}" viewBox="0 0 ${PANEL} ${short(box.height)}">
-${image(pane.picture, box)}${pane.heat.hidden ? "" : image(pane.heat, box)}${view.marks(pane.side, box, id)}</svg>`;
+${pictures(pane, box)}${overlay(view, pane.side, box, id)}${magnified(view, pane, box, id)}</svg>`;
   const table = columns.map((column, c) => column.map(([name, , value], i) => {
     const x = MARGIN + c * (PANEL + MARGIN), y = textTop + i * LINE;
     return text(x, y, name, 'fill-opacity=".65"') + text(x + 62, y, value);
@@ -24,7 +24,7 @@ ${image(pane.picture, box)}${pane.heat.hidden ? "" : image(pane.heat, box)}${vie
   const below = notes.map((note, i) => text(MARGIN, textTop + (columns[0].length + i) * LINE, note, 'fill-opacity=".65"')).join("");
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">
 <title>${escaped(scene.title || "Where a pixel comes from")}</title><metadata>${escaped(JSON.stringify(sourceData(view)))}</metadata>
-${patterns(id)}<rect width="100%" height="100%" fill="#fff"/>${scene.title ? text(MARGIN, MARGIN + 10, scene.title, 'font-size="14" font-weight="700"') : ""}
+${patterns(id)}<rect width="100%" height="100%" fill="#fff"/>${scene.title ? text(MARGIN, MARGIN + 10, scene.title, 'font-weight="700"', 14) : ""}
 ${panel(left, MARGIN)}${panel(right, PANEL + 2 * MARGIN)}${table}${below}</svg>`;
 }
 
@@ -37,6 +37,19 @@ function caption(pane, { now, scene }) {
   const name = shown === pane.side ? pane.side : `${pane.side}: ${shown}`;
   if (!now) return name;
   return pane.side === now.query.side ? `${name} (asked)` : `${name} (${now.query.side === "target" ? "where it comes from" : "who uses it"})`;
+}
+
+function pictures(pane, box) {
+  return image(pane.picture, box) + (pane.heat.hidden ? "" : image(pane.heat, box));
+}
+
+/* The lens, as on the page. */
+function magnified(view, pane, box, id) {
+  const place = lensOn(view, pane.side, box);
+  if (!place) return "";
+  const [x, y, side] = [...place.corner, place.side].map(short);
+  return `${lensFrame(place.point, place.reach, box)}<svg x="${x}" y="${y}" width="${side}" height="${side}" viewBox="${place.view}">
+${pictures(pane, place.large)}${overlay(view, pane.side, place.large, id)}</svg><rect x="${x}" y="${y}" width="${side}" height="${side}" fill="none" stroke="#fff" stroke-width="1.5"/>`;
 }
 
 function image(canvas, { width, height }) {

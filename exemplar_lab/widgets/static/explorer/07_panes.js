@@ -16,20 +16,27 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+function drawing(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", name);
+  svg.setAttribute("aria-hidden", "true");
+  return svg;
+}
+
 /* act: { choose(side, point, event), steps(side, dx, dy, event), drag(moving), follows(), view(side, number) } */
 function createPane(side, act) {
   const picture = make("canvas", { class: "exl-picture" });
   const heat = make("canvas", { class: "exl-heat" });
-  const marks = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  marks.setAttribute("class", "exl-marks");
-  marks.setAttribute("aria-hidden", "true");
+  const marks = drawing("exl-marks");
   const stage = make("div", {
     class: "exl-stage", tabindex: 0, "data-testid": side, role: "application", "aria-roledescription": "picture to ask",
   }, picture, heat, marks);
   const views = make("select", { "data-testid": `view-${side}`, "aria-label": `what is shown of the ${side}`, onchange: () => act.view(side, views.selectedIndex) });
   const role = make("span", { class: "exl-role" });
+  const lens = createLens();
+  stage.append(lens.node);
   const node = make("figure", { class: "exl-pane" }, make("figcaption", {}, make("b", {}, side), role, views), stage);
-  const pane = { side, node, stage, picture, heat, marks, views, role, size: [1, 1], box: null, bitmaps: [], view: 0, drawn: null };
+  const pane = { side, node, stage, picture, heat, marks, lens, views, role, size: [1, 1], box: null, bitmaps: [], view: 0, drawn: null };
   listen(pane, act);
   return pane;
 }
@@ -47,7 +54,6 @@ function listen(pane, act) {
     held = event.pointerId;
     stage.setPointerCapture?.(held);
     stage.focus({ preventScroll: true });
-    event.preventDefault();
     act.drag(true);
     act.choose(side, pointAt(event), event);
   });
@@ -96,6 +102,30 @@ function showMarks(pane, text, id) {
   if (!pane.box) return;
   pane.marks.setAttribute("viewBox", `0 0 ${pane.box.width} ${pane.box.height}`);
   pane.marks.innerHTML = text ? patterns(id) + text : "";
+}
+
+function createLens() {
+  const canvas = make("canvas", { class: "exl-picture" }), marks = drawing("exl-marks");
+  const node = make("div", { class: "exl-lens" }, canvas, marks);
+  node.hidden = true;
+  return { node, canvas, marks };
+}
+
+/* place: of `lensPlace`, or null for no lens; text: marks for its large box. */
+function showLens({ lens, picture, heat }, place, box, text) {
+  lens.node.hidden = !place;
+  if (!place) return;
+  const { side, reach, centre, corner } = place, pixels = Math.round(side * (globalThis.devicePixelRatio || 1));
+  Object.assign(lens.node.style, { width: `${side}px`, height: `${side}px`, left: `${corner[0]}px`, top: `${corner[1]}px` });
+  [lens.canvas.width, lens.canvas.height] = [pixels, pixels];
+  const context = lens.canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  for (const layer of heat.hidden ? [picture] : [picture, heat]) {
+    const sx = layer.width / box.width, sy = layer.height / box.height;
+    context.drawImage(layer, (centre[0] - reach) * sx, (centre[1] - reach) * sy, 2 * reach * sx, 2 * reach * sy, 0, 0, pixels, pixels);
+  }
+  lens.marks.setAttribute("viewBox", place.view);
+  lens.marks.innerHTML = text;
 }
 
 /* How large the pane is on the screen; `changed` when that changes, which is also when it is seen for the first time. */
