@@ -1,6 +1,6 @@
 """The controls of the model panel, each with its words; what they do is in `model_panel`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import ipywidgets
 
@@ -11,7 +11,7 @@ from exemplar_lab.widgets.dials import heard, slider_at
 
 _LOOK = {"layout": {"width": "auto"}, "style": {"description_width": "92px"}}
 _LAYERS = {f"relu{stage}_2": 2 ** (stage - 1) for stage in range(1, 6)}
-_ROWS = {"width": "100%", "grid_gap": "2px 12px"}
+_ROWS = {"width": "100%", "grid_gap": "2px 12px", "align_items": "center"}
 
 
 def choice_controls(tasks: Sequence[tuple[str, str]], task: str, tier: str, sample: int) -> dict[str, ipywidgets.ValueWidget]:
@@ -62,7 +62,7 @@ def dial_sliders(task: str, dials: Dials) -> dict[str, ipywidgets.ValueWidget]:
     }
 
 
-def in_columns(children: Sequence[ipywidgets.Widget], narrowest: int) -> ipywidgets.GridBox:
+def in_columns(children: Iterable[ipywidgets.Widget], narrowest: int) -> ipywidgets.GridBox:
     """As many equal columns as there is room for, none narrower than `narrowest` pixels."""
     columns = f"repeat(auto-fit, minmax({narrowest}px, 1fr))"
     return ipywidgets.GridBox(list(children), layout={"grid_template_columns": columns, **_ROWS})

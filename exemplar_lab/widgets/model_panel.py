@@ -1,12 +1,15 @@
 """Choose a task, its dials, a pair and a model, and see at once what the model makes of it, and where every pixel came from."""
 
+import base64
 import html
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import ipywidgets
+from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, GAPS, TIERS, Dials
 from exemplar_lab.data.synth.world import TASKS
@@ -28,13 +31,14 @@ from exemplar_lab.training.shown_pair import (
 from exemplar_lab.translation import Batch, Source, Translation
 from exemplar_lab.widgets.dials import dial_value, put
 from exemplar_lab.widgets.explorer import AttentionExplorer
-from exemplar_lab.widgets.frames import Panel, captions, row_png
+from exemplar_lab.widgets.frames import Panel, row_png
 from exemplar_lab.widgets.model_controls import choice_controls, dial_sliders, in_columns, words_of_dials
 from exemplar_lab.widgets.own_images import Upload
 
 OWN = "own images"
 _WIDTH = 800
 _KEPT_MODELS = 4
+_ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
 
 
 class ModelPanel(Panel):
@@ -65,7 +69,7 @@ class ModelPanel(Panel):
         for what, got, known in (("task", task, tasks), ("tier", tier, TIERS)):
             if got not in known:
                 raise ValueError(f"got the {what} {got!r}, expected one of {', '.join(known)}")
-        self._folders, self._shipped = checkpoint_folders(runs), checkpoint_folders().keys()
+        self._folders, self._unasked = checkpoint_folders(runs), set(checkpoint_folders())
         self._size, self._explore = size, explore
         self._answers: OrderedDict[tuple[Path, int], Answer] = OrderedDict()
         self._turned: list[str] = []
@@ -80,11 +84,11 @@ class ModelPanel(Panel):
         self.dials: dict[str, ipywidgets.ValueWidget] = {}
         self.uploads = {name: Upload(f"{name} image", self._draw) for name in ("structure", "exemplar")}
         self._reset = ipywidgets.Button(description="dials as the tier has them", layout={"width": "auto"})
-        self._status, self._words = ipywidgets.HTML(), ipywidgets.HTML()
-        self._picture = ipywidgets.Image(format="png", width=_WIDTH)
+        self._status, self._shown = ipywidgets.HTML(), ipywidgets.HTML()
+        self._png = b""
         self._choices, self._below, self._place = (ipywidgets.VBox() for _ in range(3))
-        children = [self._choices, self._below, self._status, self._words, self._picture, self._place]
-        super().__init__(children, "ModelPanel", lambda: bytes(self._picture.value))
+        children = [self._choices, self._below, self._status, self._shown, self._place]
+        super().__init__(children, "ModelPanel", lambda: self._png)
         self.add_class("exl-panel")
 
         if checkpoint is not None:
@@ -111,6 +115,7 @@ class ModelPanel(Panel):
         """The name under which a checkpoint stands in the menu, after it was put there. Raises as `describe` does."""
         if where != LAB and where not in self._folders:
             self._folders[where] = describe(where).folder
+        self._unasked -= {where}
         return where
 
     def _menu(self, source: Source | None) -> list[tuple[str, str]]:
@@ -131,7 +136,7 @@ class ModelPanel(Panel):
                 found.append((one.source != kind, name, name))
             elif one.reads in gaps:
                 found.append((3, f"{name} (dial gap: {gaps[one.reads]})", name))
-            elif source is None or name not in self._shipped:
+            elif source is None or name not in self._unasked:
                 found.append((4, f"{name} (reads {one.reads})", name))
         return [(words, name) for _, words, name in sorted(found)]
 
@@ -150,8 +155,8 @@ class ModelPanel(Panel):
         for name, slider in self.dials.items():
             slider.observe(partial(self._new_dial, name), "value")
         self._turned = []
-        sliders = [in_columns([*self.dials.values(), self._reset], 270)] if self.dials else []
-        self._below.children = [in_columns(self.uploads.values(), 270)] if source is None else sliders
+        sliders = [in_columns([*self.dials.values(), self._reset], 250)] if self.dials else []
+        self._below.children = [in_columns(self.uploads.values(), 250)] if source is None else sliders
         self._source, self._quiet = source, False
         self._arrange()
 
@@ -161,7 +166,7 @@ class ModelPanel(Panel):
         shown += ["tier"] * (task in TASKS) + ["folder"]
         shown += [] if task == OWN else ["sample", "own"] + ["other"] * (not self._value("own"))
         shown += ["layer", "temperature"] * (self._value("checkpoint") == LAB)
-        self._choices.children = [in_columns([self.controls[name] for name in shown], 400)]
+        self._choices.children = [in_columns([self.controls[name] for name in shown], 330)]
 
     def _new_task(self, _) -> None:
         try:
@@ -234,10 +239,9 @@ class ModelPanel(Panel):
             target = ("true painting", pair.right)
         shown = {"structure": pair.structure, "exemplar": pair.batch.exemplar, target[0]: target[1]}
         shown |= {"output": translation.image, "last warp": translation.warps[-1]}
-        self._picture.value = row_png([one[0] for one in shown.values()], _WIDTH)
+        self._png = row_png([one[0] for one in shown.values()], _WIDTH)
         self.words = self._title()
-        self._words.value = f"<div>{_in_words(self.numbers, pair)}</div>{captions(list(shown), _WIDTH)}"
-        self._picture.tooltip = f"{self.words}: {', '.join(shown)}"
+        self._shown.value = _pictures(shown) + f"<div>{_in_words(self.numbers, pair)}</div>"
         if self._explore:
             about = {"title": self.words.removeprefix("ModelPanel: "), "label_names": PART_NAMES.get(task, ())}
             self._explorer(translation, pair.batch, about)
@@ -299,8 +303,20 @@ class ModelPanel(Panel):
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        kept = " The pictures below are the last that could be made." if self._picture.value else ""
-        self._status.value = f'<p role="alert"><b>{html.escape(problem)}</b>{kept}</p>' if problem else ""
+        kept = " The pictures below are the last that could be made." if self._png else ""
+        self._status.value = f'<p role="alert" style="{_ALERT}">{html.escape(problem)}.{kept}</p>' if problem else ""
+
+
+def _pictures(shown: Mapping[str, Tensor]) -> str:
+    """Pictures side by side, each with its name for those who see it and for those who do not."""
+    figures = []
+    for name, picture in shown.items():
+        source = f"data:image/png;base64,{base64.b64encode(row_png([picture[0]])).decode()}"
+        look = "width: 100%; aspect-ratio: 1; image-rendering: pixelated; display: block"
+        caption = f'<figcaption style="text-align: center">{name}</figcaption>'
+        figures.append(f'<figure style="margin: 0"><img alt="{name}" src="{source}" style="{look}">{caption}</figure>')
+    grid = f"display: grid; grid-template-columns: repeat({len(figures)}, 1fr); gap: 4px; max-width: {_WIDTH}px"
+    return f'<div style="{grid}">{"".join(figures)}</div>'
 
 
 def _in_words(numbers: dict[str, float], pair: ShownPair) -> str:

@@ -38,7 +38,12 @@ class Upload(ipywidgets.VBox):
         self.place = DropPlace(words="or drop it here")
         super().__init__([self.button, self.place], layout={"min_width": "0"})
         self.place.observe(self._dropped, "file")
+        self.button.observe(self._named, "value")
         self.button.observe(lambda _: changed(), "value")
+
+    def _named(self, change) -> None:
+        if change["new"]:
+            self.place.words = f"{change['new'][0]['name']}: drop another here"
 
     def _dropped(self, change) -> None:
         if change["new"]:

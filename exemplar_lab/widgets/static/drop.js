@@ -12,7 +12,11 @@ function render({ model, el }) {
   const place = document.createElement("div");
   place.className = "exl-drop";
   place.dataset.testid = "drop";
-  place.textContent = model.get("words");
+  const say = () => {
+    place.textContent = model.get("words");
+  };
+  say();
+  model.on("change:words", say);
   const mark = (over) => (event) => {
     event.preventDefault();
     event.stopPropagation();
@@ -27,6 +31,7 @@ function render({ model, el }) {
     if (file) handOver(model, file);
   });
   el.append(place);
+  return () => model.off("change:words", say);
 }
 
 export default { render };
