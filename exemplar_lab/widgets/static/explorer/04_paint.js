@@ -71,11 +71,14 @@ function heatPixels(colours) {
 
 /* The colours from low to high as a CSS gradient, on the dark ground they are drawn over. */
 function heatGradient(colours) {
-  const stops = Array.from({ length: 17 }, (_, i) => {
-    const at = Math.min(16 * i, 255), alpha = Math.sqrt(at / 255);
-    return `rgb(${[0, 1, 2].map((c) => Math.round(colours[3 * at + c] * alpha + 64 * (1 - alpha))).join(" ")})`;
-  });
+  const stops = Array.from({ length: 17 }, (_, i) => heatOver(colours, Math.min(16 * i, 255)));
   return `linear-gradient(to right, ${stops.join(", ")})`;
+}
+
+/* The colour of a relative weight, 0 … 255, as it looks on a dark ground. */
+function heatOver(colours, at) {
+  const alpha = Math.sqrt(at / 255);
+  return `rgb(${[0, 1, 2].map((c) => Math.round(colours[3 * at + c] * alpha + 64 * (1 - alpha)))})`;
 }
 
 /* Where a region gathers, bytes scaled to its largest. */

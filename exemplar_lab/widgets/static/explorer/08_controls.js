@@ -22,6 +22,8 @@ function glyph(name) {
     pruned: () => stroked(diamondPath(at, 4), PRUNED, 1.2),
     never: () => `<rect x="2" y="2" width="12" height="12" fill="${INK}" fill-opacity=".45"/>` + stroked("M3 13L13 3", "#fff", 1),
     links: () => [[5, 9, 3.6], [11.5, 5.5, 1.8]].map(([x, y, r]) => `<circle cx="${x}" cy="${y}" r="${r}" fill="#fff" stroke="${INK}"/>`).join(""),
+    copy: () => `<path d="M5.5 5.5h7v8h-7zM3.5 10.5v-8h7" fill="none" stroke="currentColor" stroke-width="1.3"/>`,
+    save: () => `<path d="M8 2.5v7.5m-3.2 -3l3.2 3.2l3.2 -3.2M3 13.5h10" fill="none" stroke="currentColor" stroke-width="1.3"/>`,
     outline: () => stroked("M3 5h7v3h3v5h-10z", "#fff", 1.2),
   }[name];
   const svg = drawing("exl-glyph");
@@ -40,7 +42,7 @@ const press = (node, on) => node.setAttribute("aria-pressed", String(Boolean(on)
 function createToolbar(act) {
   const asks = {
     reverse: button("reverse", "Reverse", "Ask the exemplar: who uses this pixel? (r)", act.reverse),
-    follow: button("follow", "Follow pointer", "The query follows the mouse without a click", act.follow),
+    follow: button("follow", "Follow", "The query follows the mouse without a click", act.follow),
   };
   const pin = button("pin", "Pin", "Keep this query in a colour of its own (p)", act.pin);
   const clear = button("clear-pins", "Clear pins", "Remove all pins", act.clearPins);
@@ -52,13 +54,13 @@ function createToolbar(act) {
     lens: button("lens", "Lens", `Where the row looks, ${LENS_TIMES} times as large, when its cells are small`, () => act.look("lens")),
   };
   const group = (name, ...nodes) => make("div", { class: "exl-group", role: "group", "aria-label": name }, ...nodes);
-  const node = make("div", { class: "exl-toolbar", role: "toolbar", "aria-label": "explorer" },
+  const node = make("div", { class: "exl-toolbar" },
     group("ask", asks.reverse, asks.follow, pin, clear),
     group("show", ...Object.values(looks)),
     group("take away",
-      button("copy-figure", "Copy figure", "This view as a picture to the clipboard", act.copyFigure),
-      button("save-svg", "Save SVG", "This view as a vector figure, with its numbers inside", act.saveSvg),
-      button("copy-table", "Copy table", "The query and the pins as a table, for a spreadsheet", act.copyTable),
+      button("copy-figure", "Figure", "Copy this view as a picture to the clipboard", act.copyFigure, "copy"),
+      button("save-svg", "SVG", "Save this view as a vector figure, with its numbers inside", act.saveSvg, "save"),
+      button("copy-table", "Table", "Copy the query and the pins as a table, for a spreadsheet", act.copyTable, "copy"),
       button("help", "?", "Keys", act.help)));
   return {
     node,
@@ -108,7 +110,8 @@ function createSliders(act, samples) {
   const sampleNode = make("label", { class: "exl-slider", title: "Which pair of the batch" }, make("span", {}, "sample"), sample, make("output", {}));
   return {
     node: make("div", { class: "exl-sliders" }, layer.node, temperature.node, topK.node, sampleNode),
-    sync(at, scene, links, live) {
+    /* links: how many the row has; supply: see `createSupply`. */
+    sync(at, scene, links, { live, silent }) {
       layer.input.max = scene.layers.length - 1;
       layer.input.disabled = scene.layers.length < 2;
       layer.show(at.layer, scene.layers[at.layer].name);
@@ -120,6 +123,7 @@ function createSliders(act, samples) {
       sampleNode.hidden = !live || scene.samples < 2;
       sample.max = scene.samples - 1;
       sample.value = at.sample;
+      sample.disabled = silent;
       sampleNode.lastChild.textContent = `of ${scene.samples}`;
     },
   };

@@ -22,7 +22,7 @@ function lines(numbers, query, scene) {
     ["expected", "Mean point of the weight near the largest, (x, y) in pixels of the other picture", numbers.expected ? `${pixels(numbers.expected)} px` : "–"],
   ];
   if (scene.truth && !reverse) found.push(["distance", "From the expected point to the nearest right answer, in pixels of the exemplar", numbers.distance == null ? "no right answer here" : `${decimals(numbers.distance, 1)} px`]);
-  if (scene.labels) found.push(["looks at", "Share of the weight that lies on each label, the three largest", shares || "–"]);
+  if (scene.labels) found.push([reverse ? "used by" : "looks at", "Share of the weight that lies on each label, the three largest", shares || "–"]);
   if (numbers.cut > 0) found.push(["cut", "Share of the mass that lay in links which top-k let go", decimals(numbers.cut, 3)]);
   return found;
 }
@@ -35,7 +35,7 @@ function caveat(row, numbers) {
 }
 
 function sentence(numbers, query, scene) {
-  const parts = lines(numbers, query, scene).filter(([name]) => ["query", "distance", "looks at"].includes(name));
+  const parts = lines(numbers, query, scene).filter(([name]) => ["query", "distance", "looks at", "used by"].includes(name));
   return `${scene.layers[query.layer].name}: ${parts.map(([name, , text]) => `${name} ${text}`).join("; ")}; mass ${decimals(numbers.mass, 2)}.`;
 }
 
@@ -72,7 +72,7 @@ function tableLine(name, query, numbers, scene) {
 function createPins(act) {
   const body = make("tbody", {});
   const table = make("table", { class: "exl-pins", "data-testid": "pins" },
-    make("caption", {}, "Pins"), make("thead", {}, make("tr", {}, ...COLUMNS.map((name) => make("th", { scope: "col", class: `exl-col-${name}` }, name)), make("th", {}))), body);
+    make("caption", {}, "Pins"), make("thead", {}, make("tr", {}, ...COLUMNS.map((name) => make("th", { scope: "col", class: `exl-col-${name}` }, name)), make("th", { scope: "col", "aria-label": "remove" }))), body);
   return {
     node: table,
     sync(pins, scene) {

@@ -12,7 +12,7 @@ function svgOf(view) {
   const words = now ? lines(now.numbers, now.query, scene) : [];
   const columns = [words.slice(0, Math.ceil(words.length / 2)), words.slice(Math.ceil(words.length / 2))];
   const width = 2 * PANEL + 3 * MARGIN, textTop = top + tall + 22;
-  const notes = [now && caveat(now.row, now.numbers), `${scene.layers[view.at.layer].name}${setting(view.at)}`].filter(Boolean);
+  const notes = [now && caveat(now.row, now.numbers), `layer ${scene.layers[view.at.layer].name}${setting(view.at)}`].filter(Boolean);
   const height = Math.ceil(textTop + LINE * (columns[0].length + notes.length) + MARGIN / 2);
   const text = (x, y, content, more = "", size = 11) => `<text x="${short(x)}" y="${short(y)}" ${FONT} font-size="${size}" fill="${INK}" ${more}>${escaped(content)}</text>`;
   const panel = ({ pane, box }, x) => `${text(x, top - 6, caption(pane, view), 'font-weight="600"')}<svg x="${x}" y="${top}" width="${PANEL}" height="${short(box.height)}" viewBox="0 0 ${PANEL} ${short(box.height)}">
@@ -25,7 +25,15 @@ ${pictures(pane, box)}${overlay(view, pane.side, box, id)}${magnified(view, pane
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">
 <title>${escaped(scene.title || "Where a pixel comes from")}</title><metadata>${escaped(JSON.stringify(sourceData(view)))}</metadata>
 ${patterns(id)}<rect width="100%" height="100%" fill="#fff"/>${scene.title ? text(MARGIN, MARGIN + 10, scene.title, 'font-weight="700"', 14) : ""}
+${now && view.look.heat ? ramp(scene.heat, now.numbers.peak, width - MARGIN, top - LINE, text) : ""}
 ${panel(left, MARGIN)}${panel(right, PANEL + 2 * MARGIN)}${table}${below}</svg>`;
+}
+
+/* The colours of the heat, ending at the right. */
+function ramp(colours, peak, right, y, text) {
+  const stops = Array.from({ length: 9 }, (_, i) => `<stop offset="${i / 8}" stop-color="${heatOver(colours, Math.min(32 * i, 255))}"/>`).join("");
+  return `<linearGradient id="f-ramp">${stops}</linearGradient><rect x="${right - 116}" y="${y + 2}" width="80" height="8" fill="url(#f-ramp)"/>
+${text(right - 126, y + 10, "0")}${text(right - 30, y + 10, peak.toPrecision(2))}`;
 }
 
 function setting({ temperature, top_k }) {

@@ -278,7 +278,7 @@ function render({ model, el }) {
   function syncControls() {
     const layer = scene.layers[at.layer], widest = now ? now.raw.considered : cellsOf(layer.key);
     toolbar.sync(at, look, now?.numbers);
-    sliders.sync(at, scene, widest, supply.live);
+    sliders.sync(at, scene, widest, supply);
     legend.sync(at, scene, look, now?.numbers);
     strip.sync(at);
     regions.sync(layer, scene, at.off[at.layer] ?? [], now?.raw.shares);
