@@ -8,7 +8,7 @@ import torch
 from exemplar_lab.correspondence import DenseMatch, SparseMatch
 from exemplar_lab.data.synth.plane import plane_pairs
 from exemplar_lab.grid import index_to_xy
-from exemplar_lab.metrics.cells import oracle_match, truth_of_cells
+from exemplar_lab.metrics.cells import in_the_middle, oracle_match, truth_of_cells
 from exemplar_lab.metrics.confidence import no_match_auroc
 from exemplar_lab.metrics.pruned import pruned_scores
 from exemplar_lab.metrics.repairs import near_borders, pixels_gained, repair_scores
@@ -17,6 +17,7 @@ from exemplar_lab.ops.rows import reweighted, row_of
 from exemplar_lab.ops.temperature import at_temperature
 from exemplar_lab.training.planted_pruning import pruned_match, taught_to_prune
 from exemplar_lab.translation import Truth
+from exemplar_lab.widgets.contents import point_of
 from exemplar_lab.widgets.finding import largest
 
 SIDE = 6
@@ -77,6 +78,15 @@ def test_pixels_gained_are_the_difference_of_two_distances(draw):
     assert torch.allclose(pixels_gained(after, before, cells).nan_to_num(), -found.nan_to_num())
     with pytest.raises(ValueError, match="two layers of one grid"):
         pixels_gained(dense(draw, side=3), after, cells)
+
+
+def test_the_middle_of_a_cell_is_the_pixel_that_the_explorer_asks_the_truth_of(draw):
+    value = torch.rand(2, 3, 12, 8, generator=draw)
+    for size in ((3, 2), (6, 4), (12, 8)):
+        found = in_the_middle(value, size)
+        for cell in range(size[0] * size[1]):
+            x, y = (int(one) for one in point_of(cell, (12, 8), size))
+            assert torch.equal(found[..., cell // size[1], cell % size[1]], value[..., y, x])
 
 
 def test_borders_are_where_another_label_is_within_reach(draw):

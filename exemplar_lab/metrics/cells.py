@@ -68,6 +68,14 @@ def truth_of_cells(truth: Truth, query_size: tuple[int, int]) -> CellTruth:
     return CellTruth(points, visible, no_match, count.nan_to_num() * visible, _object_box(truth).to(points), (height, width))
 
 
+def in_the_middle(value: Tensor, size: tuple[int, int]) -> Tensor:
+    """b … h w, a number for each pixel -> b … hq wq: for each cell of a grid, that of the pixel which holds its centre."""
+    height, width = value.shape[-2:]
+    scale = torch.tensor([width / size[1], height / size[0]])
+    x, y = (cell_centres(size) * scale).long().to(value.device).unbind(-1)
+    return value[..., y, x].unflatten(-1, size)
+
+
 def _object_box(truth: Truth) -> Int[Tensor, " b"]:
     """The longer side of the bounding box of exemplar_part >= 0; of the image where there is no background, or no object."""
     batch, height, width = truth.visible.shape

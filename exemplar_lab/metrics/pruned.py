@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.grid import cell_centres, index_to_xy
-from exemplar_lab.metrics.cells import CellTruth
+from exemplar_lab.grid import index_to_xy
+from exemplar_lab.metrics.cells import CellTruth, in_the_middle
 from exemplar_lab.ops.candidates import first_of_each
 
 _CHUNK = 2**22
@@ -62,8 +62,8 @@ def _sums(
     heavy = torch.where(links["kept"], weight, 0).double()
     sums |= {"weight": heavy.sum((1, 2)), "weighted distance": torch.where(links["kept"], heavy * distance, 0).sum((1, 2))}
     if target_label is not None and exemplar_label is not None:
-        here = _in_the_middle(target_label, match.query_size)[:, query, None]
-        there = _in_the_middle(exemplar_label, match.key_size)
+        here = in_the_middle(target_label, match.query_size).flatten(1)[:, query, None]
+        there = in_the_middle(exemplar_label, match.key_size).flatten(1)
         same = there.gather(1, index.flatten(1)).unflatten(1, index.shape[1:]) == here
         sums |= {f"{name} same label": (which & same).sum((1, 2)).double() for name, which in links.items()}
     return sums
@@ -75,11 +75,3 @@ def _distance(match: Correspondence, cells: CellTruth, query: Tensor, index: Int
     centre = index_to_xy(index, match.key_size).to(pixels) * pixels
     right = cells.points.flatten(3)[..., query].movedim(2, -1)[:, :, :, None]
     return (centre[:, None] - right).norm(dim=-1).nan_to_num(nan=math.inf).amin(1)
-
-
-def _in_the_middle(label: Int[Tensor, "b h w"], size: tuple[int, int]) -> Int[Tensor, "b n"]:
-    """Of each cell, the label of the pixel that holds its centre."""
-    height, width = label.shape[1:]
-    scale = torch.tensor([width / size[1], height / size[0]])
-    x, y = (cell_centres(size) * scale).long().to(label.device).unbind(-1)
-    return label[:, y, x]

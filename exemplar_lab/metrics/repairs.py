@@ -6,8 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.grid import cell_centres
-from exemplar_lab.metrics.cells import CellTruth
+from exemplar_lab.metrics.cells import CellTruth, in_the_middle
 from exemplar_lab.metrics.points import mean_where, predicted_points, set_error
 
 
@@ -29,9 +28,7 @@ def near_borders(label: Int[Tensor, "b h w"], size: tuple[int, int], reach: int 
     """Cells of a grid whose middle pixel has another label within `reach` pixels, along either axis or both."""
     around = F.pad(label[:, None].double(), (reach,) * 4, mode="replicate")
     largest, smallest = (sign * F.max_pool2d(sign * around, 2 * reach + 1, 1)[:, 0] for sign in (1, -1))
-    height, width = label.shape[1:]
-    x, y = (cell_centres(size) * torch.tensor([width / size[1], height / size[0]])).long().unbind(-1)
-    return (largest != smallest)[:, y, x].unflatten(1, size)
+    return in_the_middle(largest != smallest, size)
 
 
 def repair_scores(
