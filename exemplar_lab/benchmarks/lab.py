@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
-from exemplar_lab.benchmarks.browser import HERE, Page
+from exemplar_lab.benchmarks.browser import HERE, Heard, Page
+
+NOISE = ("Could not restore the debugger state",)  # said when a kernel is shut down before it has told of its debugger
+"""Beginnings of errors that JupyterLab itself makes and that no reader notices."""
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -41,8 +45,6 @@ _CONNECTED = """async () => {
     await notebook.sessionContext.session.kernel.info;
     window.exemplarLab = {connected: true};
 }"""
-
-_NO_KERNEL = {"shouldStart": False, "canStart": False, "autoStartDefault": False}
 
 _CHOOSE = """(cell) => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -100,6 +102,12 @@ def serve(root: Path, patience: float = 60.0) -> Iterator[Lab]:
             _stop(process)
 
 
+def complaints(heard: Heard) -> list[str]:
+    """Errors that are no NOISE, and requests to other places than 127.0.0.1."""
+    errors = [error for error in heard.errors if not error.startswith(NOISE)]
+    return errors + [f"asked for {address}" for address in heard.away()]
+
+
 def end_sessions(lab: Lab) -> None:
     """Shut down every kernel of the server."""
     for session in ask(lab, "/api/sessions"):
@@ -114,17 +122,11 @@ def ask(lab: Lab, path: str, method: str = "GET") -> Any:
     return json.loads(body) if body else None
 
 
-def open_notebook(page: Page, lab: Lab, path: str, kernel: bool = True, patience: float = 60.0) -> None:
-    """Open the notebook at `path` (below the server's root) in a fresh JupyterLab, and wait until its kernel answers.
-
-    kernel: False opens it as it was saved and starts no kernel.
-    """
-    page.goto(f"{lab.address}/lab?reset&token={lab.token}", wait_until="domcontentloaded")
-    page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=1e3 * patience)
-    command(page, "docmanager:open", {"path": path, "kernelPreference": {} if kernel else _NO_KERNEL}, patience)
+def open_notebook(page: Page, lab: Lab, path: str, patience: float = 60.0) -> None:
+    """Open the notebook at `path` (below the server's root) in a fresh JupyterLab, and wait until its kernel answers."""
+    page.goto(f"{lab.address}/lab/tree/{quote(path)}?reset&token={lab.token}", wait_until="domcontentloaded")
     page.wait_for_function(_OPEN, timeout=1e3 * patience)
-    if kernel:
-        wait_for_kernel(page, patience)
+    wait_for_kernel(page, patience)
 
 
 def wait_for_kernel(page: Page, patience: float = 60.0) -> None:
@@ -143,6 +145,11 @@ def run_cell(page: Page, index: int, patience: float = 120.0) -> None:
     """Run the cell `index` (Markdown cells count) of the open notebook, and wait."""
     page.evaluate(_CHOOSE, index)
     command(page, "notebook:run-cell", patience=patience)
+
+
+def shut_down_kernel(page: Page) -> None:
+    """Shut down the kernel of the open notebook, so that its page has no Python behind it."""
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
 
 def save(page: Page) -> None:
