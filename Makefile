@@ -14,11 +14,12 @@ INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-c
 QUIETLY := awk -v tty="$$([ -t 2 ] && echo 1)" 'tty { printf "\r\033[K%.79s", $$0; fflush() } END { if (tty) printf "\r\033[K" }'
 
 SHELL := /bin/bash
-.PHONY: help demo test lab lint notebooks figures constraints clean
+.PHONY: help demo test test-browser lab lint notebooks figures constraints clean
 
 help:
 	@echo "make demo       install, train CoCosNet on made people, measure it, apply it to photographs"
 	@echo "make test       install and run all tests; make test ARGS='-k grid' runs some"
+	@echo "make test-browser   the explorer, the panels and every notebook in JupyterLab and a real Chromium, where one is installed"
 	@echo "make lab        install and open the notebooks in JupyterLab"
 	@echo "make figures    execute all notebooks, into runs/notebooks (NOTEBOOK_PROFILE=gpu for the long ones)"
 	@echo "make notebooks  execute all at smoke, in place, pictures made small (or one: NOTEBOOK=notebooks/10_cocosnet.ipynb)"
@@ -32,6 +33,10 @@ demo: $(READY)
 # Two workers with one thread each; a file, and so a notebook, stays on one worker.
 test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# JupyterLab on this machine, a Chromium without a window. Notebooks differ much in length: who is done takes from the other.
+test-browser: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser -rs -n 2 --dist worksteal $(ARGS)
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks $(ARGS)
