@@ -14,7 +14,7 @@ function createSupply(model, onState) {
   const cache = createCache();
   const open = new Map(); // number -> request
   const background = { pins: [], strip: [], regions: [] }; // asked in this order
-  let scene = null, main = null, mainAsked = 0, backgroundAsked = 0, silent = !live;
+  let scene = null, main = null, mainAsked = 0, backgroundAsked = 0, wanted = 0, delivered = 0, silent = !live;
 
   function reset(nextScene) {
     scene = nextScene;
@@ -29,9 +29,10 @@ function createSupply(model, onState) {
     for (const channel of Object.keys(background)) background[channel] = [];
   }
 
-  /* told(row | {error}, source) once, and once more when Python answers after a row that was sent along. told.waiting(): no row yet. */
-  function want(request, told) {
-    main = { request, told, done: false };
+  /* told.row(row | {error}, source) once, and once more when Python answers after a row that was sent along. told.waiting(): no row yet.
+     moving: more will follow at once, so that rows which come too late are told as well, or nothing would be seen to move. */
+  function want(request, told, moving = false) {
+    main = { request, told, moving, done: false, number: ++wanted };
     const known = cache.get(keyOf(request));
     if (known) return deliver(known, "kernel");
     if (silent) fallBack();
@@ -54,7 +55,7 @@ function createSupply(model, onState) {
     const asks = main && main.done !== "kernel" && !main.asked;
     if (asks && !mainAsked) {
       main.asked = true;
-      mainAsked = ask(main.request, () => { mainAsked = 0; });
+      mainAsked = ask(main.request, () => { mainAsked = 0; }, null, main);
     }
     const channel = Object.values(background).find((queue) => queue.length);
     if (!channel || mainAsked || backgroundAsked || silent) return;
@@ -62,9 +63,9 @@ function createSupply(model, onState) {
     backgroundAsked = ask(next.request, () => { backgroundAsked = 0; }, next.told);
   }
 
-  function ask(request, free, told = null) {
+  function ask(request, free, told, of = null) {
     const number = ++lastAsked;
-    open.set(number, { request, free, told });
+    open.set(number, { request, free, told, of });
     if (open.size > MOST_OPEN) open.delete(open.keys().next().value);
     try {
       model.send({ ask: number, layer: request.layer, side: request.side, cell: request.cell, off: request.off });
@@ -95,6 +96,7 @@ function createSupply(model, onState) {
 
   function deliver(row, source) {
     main.done = source;
+    delivered = main.number;
     main.told.row(row, source);
     pump();
   }
@@ -108,7 +110,12 @@ function createSupply(model, onState) {
     const row = message.error ? { error: message.error } : answeredRow(buffers);
     if (!row.error) cache.set(keyOf(asked.request), row);
     if (main && main.done !== "kernel" && keyOf(main.request) === keyOf(asked.request)) deliver(row, "kernel");
-    else if (asked.told && !row.error) asked.told(asked.request, row);
+    else if (row.error) return pump();
+    else if (asked.told) asked.told(asked.request, row);
+    else if (main?.moving && asked.of.number > delivered) {
+      delivered = asked.of.number;
+      asked.of.told.row(row, "kernel");
+    }
     pump();
   }
 

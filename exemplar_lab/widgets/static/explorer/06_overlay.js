@@ -2,7 +2,7 @@
    `asking`: the query whose row is not there yet. */
 
 const LENS_SHARE = 0.38, LENS_TIMES = 4; // of the picture's shorter side; how much larger it shows
-const SMALL_CELL = 12; // px on the screen; larger ones need no lens
+const SMALL_CELL = 16; // px on the screen; larger ones need no lens
 const CLOSE = 40; // cells; a row spread over more is no place to look at
 
 const gridOf = (scene, { layer }, side) => (side === "target" ? scene.layers[layer].query : scene.layers[layer].key);

@@ -45,7 +45,7 @@ function createToolbar(act) {
     follow: button("follow", "Follow", "The query follows the mouse without a click", act.follow),
   };
   const pin = button("pin", "Pin", "Keep this query in a colour of its own (p)", act.pin);
-  const clear = button("clear-pins", "Clear pins", "Remove all pins", act.clearPins);
+  const clear = button("clear-pins", "Clear", "Remove all pins", act.clearPins);
   const looks = {
     heat: button("heat", "Heat", "The row of weights as heat", () => act.look("heat")),
     links: button("links", "Links", `The ${MOST_DOTS} largest links as dots; their area says the weight`, () => act.look("links"), "links"),

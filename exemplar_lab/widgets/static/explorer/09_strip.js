@@ -1,5 +1,6 @@
 /* All layers at once, and the regions of a factored one. */
 
+const MOST_IN_A_LINE = 5; // cards, in a narrow page
 const aspect = ({ size }) => size[1] / size[0];
 
 /* Canvases over each other, in the shape of a side's picture. */
@@ -27,6 +28,8 @@ function createStrip(act) {
     ground = null;
     node.replaceChildren(...cards.map((one) => one.node));
     node.hidden = cards.length < 2;
+    node.toggleAttribute("data-few", cards.length <= MOST_IN_A_LINE);
+    node.style.setProperty("--layers", cards.length);
   }
 
   function card(scene, layer, number) {

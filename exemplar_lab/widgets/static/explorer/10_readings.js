@@ -13,7 +13,7 @@ function lines(numbers, query, scene) {
   const [own, other] = reverse ? [layer.key, layer.query] : [layer.query, layer.key];
   const shares = Object.entries(numbers.shares).map(([name, share]) => `${name} ${share < 0.005 ? "< 1" : Math.round(100 * share)} %`).join(", ");
   const found = [
-    ["query", "The cell (column, row) of this layer's grid, and what lies under it", `${place(query.cell, own)} of ${own[1]}×${own[0]}${numbers.label == null ? "" : `, ${numbers.label}`}`],
+    ["query", "The cell (column, row) in this layer's grid of height × width cells, and what lies under it", `${place(query.cell, own)} of ${own[0]}×${own[1]}${numbers.label == null ? "" : `, ${numbers.label}`}`],
     ["mass", "Sum of the weights; 1 where nothing was lost", decimals(numbers.mass, 3)],
     reverse ? ["users", "Target cells that take something from here", `${numbers.kept}`]
       : ["links", "Links with weight; candidates that got none; cells that never were candidates", `${numbers.kept} kept, ${numbers.pruned} pruned, ${numbers.never} never`],
@@ -45,13 +45,13 @@ function createNumbers() {
   let timer = 0;
   return {
     node: make("section", { class: "exl-numbers", "data-testid": "numbers", "aria-label": "numbers of this row" }, list, note, spoken),
-    sync(row, numbers, query, scene) {
+    sync({ now, asking, scene }) {
       clearTimeout(timer);
-      const shown = numbers ? lines(numbers, query, scene) : [];
+      const shown = now ? lines(now.numbers, now.query, scene) : [];
       const nodes = shown.flatMap(([name, title, text]) => [make("dt", { title }, name), make("dd", { title }, text)]);
       list.replaceChildren(...nodes);
-      note.textContent = numbers ? caveat(row, numbers) : "Click a pixel of the target, or use the arrow keys, to see where it comes from.";
-      if (numbers) timer = setTimeout(() => { spoken.textContent = `${sentence(numbers, query, scene)} ${note.textContent}`; }, SPEAK_AFTER);
+      note.textContent = now ? caveat(now.row, now.numbers) : asking ? "The row is asked for." : "Click a pixel of the target, or use the arrow keys, to see where it comes from.";
+      if (now) timer = setTimeout(() => { spoken.textContent = `${sentence(now.numbers, now.query, scene)} ${note.textContent}`; }, SPEAK_AFTER);
     },
     close: () => clearTimeout(timer),
   };

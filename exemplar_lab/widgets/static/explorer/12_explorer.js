@@ -11,7 +11,7 @@ function render({ model, el }) {
   const id = `exl${++views}`;
   const root = make("div", { class: "exl", "data-testid": "explorer", "data-state": "loading", "data-seq": 0, "data-lm-suppress-shortcuts": "true" });
   const look = { heat: true, links: true, pruned: true, never: false, lens: true, follow: false };
-  let at = readTraits(), scene = null, now = null, asking = null, pins = [], others = new Map();
+  let at = readTraits(), scene = null, now = null, asking = null, newest = null, pins = [], others = new Map();
   let untold = {}, drawnCards = [], tellTimer = 0, restTimer = 0, loads = 0, loaded = 0, dragging = false, reading = false, flash = 0;
 
   const supply = createSupply(model, () => { says(); if (now) rested(); });
@@ -154,7 +154,7 @@ function render({ model, el }) {
       redraw(event);
       return tell();
     }
-    const query = queryAt(at.point, at.side);
+    const query = newest = queryAt(at.point, at.side);
     root.dataset.state = "waiting";
     supply.want(query, {
       row: (row, source) => arrived(query, row, source, event),
@@ -166,7 +166,7 @@ function render({ model, el }) {
         says("Python is busy or gone; the row comes when it answers.");
         tell();
       },
-    });
+    }, event?.type === "pointermove" || event?.repeat);
   }
 
   function arrived(query, row, source, event) {
@@ -174,6 +174,7 @@ function render({ model, el }) {
     now = { query, raw: row, source };
     asking = null;
     redraw(event);
+    if (query !== newest) root.dataset.state = "waiting";
     tell();
     clearTimeout(restTimer);
     restTimer = setTimeout(rested, REST);
@@ -237,7 +238,7 @@ function render({ model, el }) {
     }
     if (now && look.heat) drawHeat(there.heat, gridOf(scene, now.query, OTHER[at.side]), now.row, scene.heat);
     drawMarks();
-    numbers.sync(now?.row, now?.numbers, now?.query, scene);
+    numbers.sync(view());
     syncControls();
     publish(event);
     table.sync(pins, scene);
