@@ -13,7 +13,7 @@ from PIL import Image
 
 from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
 from exemplar_lab.translation import Batch, Truth
-from exemplar_lab.viz import curves, matches, pictures, style
+from exemplar_lab.viz import curves, matches, palette, pictures, style
 
 QUERY, KEY, IMAGE = (4, 6), (8, 12), (16, 24)
 
@@ -147,28 +147,63 @@ def test_a_figure_gets_few_colours_only_where_nobody_will_see_it(tmp_path):
     for name, pixels, mode in (("drawing", drawing, "P"), ("noise", noise, "RGB")):
         path = tmp_path / f"{name}.png"
         Image.fromarray(pixels).save(path)
-        small = style.in_few_colours(path.read_bytes())
+        small = palette.in_few_colours(path.read_bytes())
         assert len(small) <= path.stat().st_size
         with Image.open(BytesIO(small)) as file:
             assert file.mode == mode
             np.testing.assert_array_equal(np.asarray(file.convert("RGB")), pixels)
 
 
-def test_rounds_fit_the_palette_to_smooth_shades():
-    """Slow blobs of red, green and blue: a fitted palette is closer to them."""
-    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    shades = torch.nn.functional.interpolate(noise, (200, 200), mode="bicubic").clamp(0, 1)
-    pixels = (255 * shades[0].movedim(0, -1)).numpy().astype(np.uint8)
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=0)
-    errors = []
-    for rounds in (0, 3):
-        with Image.open(BytesIO(style.in_few_colours(file.getvalue(), decibels=20.0, rounds=rounds))) as small:
-            errors.append(np.square(np.asarray(small.convert("RGB"), dtype=float) - pixels).mean())
-    assert 0 < errors[1] < 0.9 * errors[0]
+def as_png(pixels: np.ndarray) -> bytes:
+    Image.fromarray(pixels).save(file := BytesIO(), "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def packed(pixels: np.ndarray, **options: float) -> tuple[np.ndarray, int, float]:
+    """What the picture becomes, how many colours it then has, and its decibels."""
+    with Image.open(BytesIO(palette.in_few_colours(as_png(pixels), **options))) as file:
+        got = np.asarray(file.convert("RGB"))
+    error = np.square(got.astype(float) - pixels).mean()
+    return got, len(np.unique(got.reshape(-1, 3), axis=0)), 10 * np.log10(255**2 / max(error, 1e-9))
+
+
+def shades(sides: int = 6) -> np.ndarray:
+    """Slow blobs of red, green and blue."""
+    noise = torch.rand(1, 3, sides, sides, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.interpolate(noise, (200, 200), mode="bicubic").clamp(0, 1)
+    return (255 * smooth[0].movedim(0, -1)).numpy().astype(np.uint8)
+
+
+def test_a_palette_reaches_its_floor_or_is_not_taken():
+    """Full colour stays below 36 decibels in 256 colours and comes back whole; asked for less, it gets the palette."""
+    whole, colours, _ = packed(shades())
+    assert colours > 256 and np.array_equal(whole, shades())
+    _, colours, decibels = packed(shades(), decibels=28.0)
+    assert 200 < colours <= 256 and decibels >= 28
+    one_hue = (shades()[..., :1] * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
+    _, colours, decibels = packed(one_hue)
+    assert colours < 128 and decibels >= 44, "fewer colours only where they are closer"
+
+
+def test_small_and_pale_things_keep_their_colours():
+    """A dot of a few pixels and a pale band, beside many shades that would have all colours if only pixels counted."""
+    pixels = (shades()[..., :1] * np.array([0.9, 0.95, 1.0])).astype(np.uint8)
+    pixels[20:24, 20:24], pixels[100:140] = (213, 94, 0), (244, 230, 238)
+    got, colours, _ = packed(pixels)
+    assert colours <= 192
+    assert np.abs(got[20:24, 20:24].astype(int) - pixels[20:24, 20:24]).max() <= 2
+    assert np.array_equal(got[100:140], pixels[100:140])
+
+
+def test_packing_twice_changes_nothing_more():
+    once = palette.in_few_colours(as_png(pixels := (shades() // 16 * 16)), decibels=28.0)
+    assert once == palette.in_few_colours(as_png(pixels), decibels=28.0)
+    again = palette.in_few_colours(once)
+    with Image.open(BytesIO(once)) as one, Image.open(BytesIO(again)) as other:
+        np.testing.assert_array_equal(np.asarray(one.convert("RGB")), np.asarray(other.convert("RGB")))
 
 
 def test_few_colours_leave_a_transparent_picture_alone():
     file = BytesIO()
     Image.new("RGBA", (200, 300), (213, 94, 0, 100)).save(file, "PNG", compress_level=0)
-    assert style.in_few_colours(file.getvalue()) == file.getvalue()
+    assert palette.in_few_colours(file.getvalue()) == file.getvalue()

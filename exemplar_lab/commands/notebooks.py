@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-from functools import partial
 from pathlib import Path
 
 
@@ -41,13 +40,12 @@ def renew(given: argparse.Namespace) -> None:
     fails, or that would be larger than 1.5 MB, stays as it was; the executed one lies in runs/notebooks.
     """
     from exemplar_lab.notebook import keep_outputs, run_notebook
-    from exemplar_lab.viz.style import in_few_colours
+    from exemplar_lab.viz.palette import in_few_colours
 
-    shrink = partial(in_few_colours, decibels=34.0, rounds=6)
     for notebook in given.notebook:
         executed = run_notebook(notebook, Path("runs/notebooks") / notebook.name, progress=not given.quiet)
         before, full = (path.stat().st_size / 1e6 for path in (notebook, executed))
-        after = keep_outputs(notebook, executed, shrink) / 1e6
+        after = keep_outputs(notebook, executed, in_few_colours) / 1e6
         print(f"{notebook}  {after:.2f} MB, executed {full:.2f}, before {before:.2f}", flush=True)
 
 

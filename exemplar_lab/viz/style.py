@@ -1,6 +1,5 @@
 """One look for all figures: type, colours that the colour-blind can tell apart, axes for pictures, and the file on disk."""
 
-import io
 import json
 import math
 import os
@@ -17,10 +16,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from PIL import Image
 from torch import Tensor
 
 import exemplar_lab
+from exemplar_lab.viz.palette import in_few_colours
 
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442", "#000000")
 """Okabe and Ito's eight, in an order that keeps neighbours apart on pictures."""
@@ -153,30 +152,6 @@ def ring(axis: Axes, x: float, y: float) -> None:
     """The true point: a ring that leaves what lies in it to be seen."""
     axis.plot(x, y, "o", ms=13, mfc="none", mec=INK, mew=2.6, zorder=6, clip_on=False)
     axis.plot(x, y, "o", ms=13, mfc="none", mec="white", mew=1.2, zorder=7, clip_on=False)
-
-
-def in_few_colours(png: bytes, decibels: float = 36.0, rounds: int = 0) -> bytes:
-    """A picture with a palette of 256 colours, a third of the size, where that leaves it as it looks.
-
-    png: as a file holds it, which is what comes back, too. decibels: the least peak signal-to-noise ratio; what falls below it,
-    such as smooth shades of many hues, stays as it is, and so does what is transparent or would not become smaller.
-    Of two palettes the better one: the median cut drops colours that fill little, as of dots in a plot, the other keeps them.
-    rounds: of k-means, which fits a palette to smooth shades and takes a second or two for each million pixels.
-    """
-    with Image.open(io.BytesIO(png)) as file:
-        if file.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-            return png
-        picture = file.convert("RGB")
-    exact = np.asarray(picture, dtype=np.float32)
-    found = []
-    for palette in (Image.Quantize.MAXCOVERAGE, Image.Quantize.MEDIANCUT):
-        small = picture.quantize(256, palette, kmeans=rounds)
-        found.append((np.square(exact - np.asarray(small.convert("RGB"), dtype=np.float32)).mean(), small))
-    error, small = min(found, key=lambda one: one[0])
-    written = io.BytesIO()
-    small.save(written, format="png", optimize=True)
-    close = error <= 255**2 * 10 ** (-decibels / 10)
-    return min(png, written.getvalue(), key=len) if close else png
 
 
 def save_figure(figure: Figure, folder: str | Path, name: str, **parameters: object) -> Path | None:
