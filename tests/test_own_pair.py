@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,3 +175,14 @@ def test_a_misfit_says_which_dial_to_turn():
         check_fits(describe("matebit-faces-cpu"), people)
     with pytest.raises(ValueError, match="got the task 'dogs', expected one of people"):
         pair_source("dogs")
+
+
+def test_a_model_of_styles_sees_the_painting_and_not_what_it_was_painted_from():
+    batch = pair_source("paintings").batch(torch.tensor([2]))
+    answer = answer_of(describe("dynast-style-cpu"))
+    told = answer(replace(batch, exemplar_condition=torch.zeros_like(batch.exemplar)))
+    assert torch.equal(answer(batch).image, told.image)
+    people = pair_source("people").batch(torch.tensor([2]))
+    answer = answer_of(describe("dynast-people-cpu"))
+    told = answer(replace(people, exemplar_condition=torch.zeros_like(people.condition)))
+    assert not torch.equal(answer(people).image, told.image)

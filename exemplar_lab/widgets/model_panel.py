@@ -37,6 +37,7 @@ from exemplar_lab.widgets.own_images import Upload
 
 OWN = "own images"
 _WIDTH = 800
+_WIDEST = 960
 _KEPT_MODELS = 4
 _ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
 
@@ -114,7 +115,8 @@ class ModelPanel(Panel):
     def _learn(self, where: str) -> str:
         """The name under which a checkpoint stands in the menu, after it was put there. Raises as `describe` does."""
         if where != LAB and where not in self._folders:
-            self._folders[where] = describe(where).folder
+            folder = describe(where).folder
+            self._folders[where] = Path(where) if Path(where).is_dir() else folder  # a run goes on, and has a newer one then
         self._unasked -= {where}
         return where
 
@@ -280,6 +282,7 @@ class ModelPanel(Panel):
             return answer_by_features(_lab(), self._value("layer"), self._value("temperature"))
         key = chosen.folder, (chosen.folder / "checkpoint.json").stat().st_mtime_ns
         if key not in self._answers:
+            self._status.value = f"<p>reading {html.escape(chosen.name)} …</p>"
             self._answers[key] = answer_of(chosen)
         self._answers.move_to_end(key)
         while len(self._answers) > _KEPT_MODELS:
@@ -315,7 +318,7 @@ def _pictures(shown: Mapping[str, Tensor]) -> str:
         look = "width: 100%; aspect-ratio: 1; image-rendering: pixelated; display: block"
         caption = f'<figcaption style="text-align: center">{name}</figcaption>'
         figures.append(f'<figure style="margin: 0"><img alt="{name}" src="{source}" style="{look}">{caption}</figure>')
-    grid = f"display: grid; grid-template-columns: repeat({len(figures)}, 1fr); gap: 4px; max-width: {_WIDTH}px"
+    grid = f"display: grid; grid-template-columns: repeat({len(figures)}, 1fr); gap: 4px; max-width: {_WIDEST}px"
     return f'<div style="{grid}">{"".join(figures)}</div>'
 
 
