@@ -33,6 +33,7 @@ function createSupply(model, onState) {
      moving: more will follow at once, so that rows which come too late are told as well, or nothing would be seen to move. */
   function want(request, told, moving = false) {
     main = { request, told, moving, done: false, number: ++wanted };
+    background.strip = background.regions = []; // they were about the query before
     const known = cache.get(keyOf(request));
     if (known) return deliver(known, "kernel");
     if (silent) fallBack();

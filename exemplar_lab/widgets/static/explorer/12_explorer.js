@@ -67,7 +67,7 @@ function render({ model, el }) {
   async function load() {
     const shown = model.get("shown"), mine = ++loads;
     root.dataset.state = "loading";
-    if (!shown?.layers?.length) return says("Nothing is shown yet.");
+    if (!shown?.layers?.length) return says("nothing is shown yet");
     let next;
     try {
       next = await decode(readScene(shown));
@@ -163,7 +163,7 @@ function render({ model, el }) {
         asking = query;
         redraw();
         root.dataset.state = "waiting";
-        says("Python is busy or gone; the row comes when it answers.");
+        says("Python is busy or gone; the row comes when it answers");
         tell();
       },
     }, event?.type === "pointermove" || event?.repeat);
@@ -308,7 +308,7 @@ function render({ model, el }) {
   function says(words) {
     clearTimeout(flash);
     const saved = now ? now.source === "saved" : supply.silent;
-    status.textContent = words ?? (saved ? "Saved rows (no Python)" : "Live: rows come from Python");
+    status.textContent = words ?? (saved ? "saved rows (no Python)" : "live: rows come from Python");
     status.classList.toggle("exl-live", !words && !saved);
   }
 
