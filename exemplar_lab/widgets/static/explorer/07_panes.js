@@ -23,7 +23,7 @@ function drawing(name) {
   return svg;
 }
 
-/* act: { choose(side, point, event), steps(side, dx, dy, event), drag(moving), follows(), view(side, number) } */
+/* act: { choose(side, point, event), steps(side, dx, dy, event), drag(moving), follows(side), read(side, point | null), view(side, number) } */
 function createPane(side, act) {
   const picture = make("canvas", { class: "exl-picture" });
   const heat = make("canvas", { class: "exl-heat" });
@@ -36,7 +36,7 @@ function createPane(side, act) {
   const lens = createLens();
   stage.append(lens.node);
   const node = make("figure", { class: "exl-pane" }, make("figcaption", {}, make("b", {}, side), role, views), stage);
-  const pane = { side, node, stage, picture, heat, marks, lens, views, role, size: [1, 1], box: null, bitmaps: [], view: 0, drawn: null };
+  const pane = { side, node, stage, picture, heat, marks, lens, views, role, under: null, size: [1, 1], box: null, bitmaps: [], view: 0, drawn: null };
   listen(pane, act);
   return pane;
 }
@@ -58,6 +58,7 @@ function listen(pane, act) {
     act.choose(side, pointAt(event), event);
   });
   stage.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "mouse") act.read(side, pointAt(event));
     if (held === event.pointerId || (held === null && act.follows(side))) act.choose(side, pointAt(event), event);
   });
   const release = (event) => {
@@ -65,6 +66,7 @@ function listen(pane, act) {
     held = null;
     act.drag(false);
   };
+  stage.addEventListener("pointerleave", () => act.read(side, null));
   stage.addEventListener("pointerup", release);
   stage.addEventListener("pointercancel", release);
   stage.addEventListener("keydown", (event) => {

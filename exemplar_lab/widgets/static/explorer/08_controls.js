@@ -57,7 +57,7 @@ function createToolbar(act) {
   const node = make("div", { class: "exl-toolbar" },
     group("ask", asks.reverse, asks.follow, pin, clear),
     group("show", ...Object.values(looks)),
-    group("take away",
+    group("copy and save",
       button("copy-figure", "Figure", "Copy this view as a picture to the clipboard", act.copyFigure, "copy"),
       button("save-svg", "SVG", "Save this view as a vector figure, with its numbers inside", act.saveSvg, "save"),
       button("copy-table", "Table", "Copy the query and the pins as a table, for a spreadsheet", act.copyTable, "copy"),
@@ -78,7 +78,7 @@ function createToolbar(act) {
 
 function slider(id, words, title, attributes, moved, reset) {
   const input = make("input", { type: "range", "data-testid": id, "aria-label": words, title, ...attributes, oninput: () => moved(Number(input.value)), ondblclick: reset });
-  const shown = make("output", {});
+  const shown = make("span", { class: "exl-value", "aria-hidden": "true" });
   const node = make("label", { class: "exl-slider", title }, make("span", {}, words), input, shown);
   const show = (value, text) => {
     input.value = value;
@@ -107,7 +107,7 @@ function createSliders(act, samples) {
   const topK = slider("top-k", "top-k", "How many of the largest links are kept; they share the row's mass. Double click: all",
     { min: 0, max: 0, step: 1 }, (value) => act.topK(steps[value]), () => act.topK(0));
   const sample = make("input", { type: "number", min: 0, "data-testid": "sample", onchange: () => act.sample(Number(sample.value)) });
-  const sampleNode = make("label", { class: "exl-slider", title: "Which pair of the batch" }, make("span", {}, "sample"), sample, make("output", {}));
+  const sampleNode = make("label", { class: "exl-slider", title: "Which pair of the batch" }, make("span", {}, "sample"), sample, make("span", { class: "exl-value" }));
   return {
     node: make("div", { class: "exl-sliders" }, layer.node, temperature.node, topK.node, sampleNode),
     /* links: how many the row has; supply: see `createSupply`. */

@@ -39,6 +39,17 @@ function sentence(numbers, query, scene) {
   return `${scene.layers[query.layer].name}: ${parts.map(([name, , text]) => `${name} ${text}`).join("; ")}; mass ${decimals(numbers.mass, 2)}.`;
 }
 
+/* What lies under the mouse: the weight that the query gives to that cell, and the label. */
+function underWords({ scene, now }, side, point) {
+  const label = labelAt(scene, side, point), after = label == null ? "" : `, ${label}`;
+  if (!now || side === now.query.side) return `${pixels(point)}${after}`;
+  const grid = gridOf(scene, now.query, side), cell = cellOf(point, grid, scene[side].size);
+  const at = now.row.index.indexOf(cell);
+  if (at >= 0) return `${now.row.weight[at] > 0 ? `weight ${now.row.weight[at].toPrecision(2)}` : "pruned"}${after}`;
+  const left = now.raw.index.includes(cell) ? "cut by top-k" : side === "target" ? "takes nothing" : now.raw.considered > now.raw.index.length ? "not sent" : "never considered";
+  return `${left}${after}`;
+}
+
 function createNumbers() {
   const list = make("dl", {}), note = make("p", { class: "exl-caveat" });
   const spoken = make("p", { class: "exl-spoken", "aria-live": "polite" });

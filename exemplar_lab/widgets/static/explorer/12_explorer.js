@@ -19,6 +19,7 @@ function render({ model, el }) {
     choose, steps,
     drag(on) { dragging = on; if (!on) tellNow(); },
     follows: (side) => look.follow && side === at.side,
+    read(side, point) { panes[side].under = point; caption(panes[side]); },
     view(side, number) { panes[side].view = number; redraw(); },
     reverse, pin, clearPins: () => change({ pins: [] }),
     follow() { look.follow = !look.follow; syncControls(); },
@@ -39,7 +40,7 @@ function render({ model, el }) {
   const strip = createStrip(act), regions = createRegions(act), numbers = createNumbers(), table = createPins(act);
   const title = make("b", { class: "exl-title" }), status = make("span", { class: "exl-status", "data-testid": "status", role: "status" });
   root.append(
-    make("header", { class: "exl-head" }, title, status), toolbar.node, help,
+    make("div", { class: "exl-head" }, title, status), toolbar.node, help,
     make("div", { class: "exl-body" },
       make("div", { class: "exl-main" }, make("div", { class: "exl-pair" }, panes.target.node, panes.exemplar.node), legend.node),
       make("div", { class: "exl-side" }, sliders.node, numbers.node)),
@@ -283,12 +284,22 @@ function render({ model, el }) {
     legend.sync(at, scene, look, now?.numbers);
     strip.sync(at);
     regions.sync(layer, scene, at.off[at.layer] ?? [], now?.raw.shares);
-    for (const { side, role, stage } of Object.values(panes)) {
-      const asked = side === at.side;
-      role.textContent = asked ? "ask here" : at.side === "target" ? "where it comes from" : "who uses it";
-      const words = now ? sentence(now.numbers, now.query, scene) : "nothing asked yet.";
-      stage.setAttribute("aria-label", `${side}, ${asked ? "arrow keys choose a pixel" : role.textContent}: ${words}`);
+    const words = now ? sentence(now.numbers, now.query, scene) : "nothing asked yet.";
+    for (const pane of Object.values(panes)) {
+      caption(pane);
+      pane.stage.setAttribute("aria-label", `${pane.side}, ${pane.side === at.side ? "arrow keys choose a pixel" : roleOf(pane)}: ${words}`);
     }
+  }
+
+  function roleOf({ side }) {
+    return side === at.side ? "ask here" : at.side === "target" ? "where it comes from" : "who uses it";
+  }
+
+  /* What a picture is for, or what lies under the mouse. */
+  function caption(pane) {
+    if (!scene) return;
+    pane.role.textContent = pane.under ? underWords(view(), pane.side, pane.under) : roleOf(pane);
+    pane.role.classList.toggle("exl-under", Boolean(pane.under));
   }
 
   /* What a test, or a curious person, can read. */
