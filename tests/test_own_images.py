@@ -63,6 +63,7 @@ def test_own_pictures_are_matched_without_a_model_and_by_those_that_read_them():
 
 def test_a_dropped_file_is_a_chosen_one():
     panel = without_explorer(OWN, LAB, size=32)
+    assert picture(panel).shape == (160, 160, 3) and panel.words == "ModelPanel: own images, nothing to show yet"
     assert panel.batch is None and "expected two pictures" in panel.problem and "last that" not in panel.children[2].value
     for name, upload in panel.uploads.items():
         (file,) = file_of(f"{name}.png", Image.fromarray(noise(32, 32, 3)))

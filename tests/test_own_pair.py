@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from exemplar_lab.correspondence import DenseMatch
-from exemplar_lab.data.synth.dials import TIERS
+from exemplar_lab.data.synth.dials import TIERS, Dials
 from exemplar_lab.nn.feature_match import answer_by_features, feature_translation, match_features
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.catalogue import answer_of, checkpoint_folders, describe, reads
@@ -114,6 +114,10 @@ def test_every_shipped_checkpoint_is_described_as_its_config_is():
 
 def test_what_a_source_gives_follows_its_dial():
     assert reads("People") == "a pose" and reads("People", {"gap": "edges"}) == "edges" == reads("Photographs")
+    labels, parts = (
+        pair_source("scenes", 16, Dials(gap=gap)).batch(torch.arange(2)).condition for gap in ("structure", "parts")
+    )
+    assert torch.equal(labels, parts) and reads("Scenes") == reads("Scenes", {"gap": "parts"})
     assert reads("Faces", {"gap": "parts"}) == "parts of faces" and reads("Scenes", "hard") == "labels of the world"
 
 

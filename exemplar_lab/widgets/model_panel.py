@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import ipywidgets
+import torch
 from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, GAPS, TIERS, Dials
@@ -86,10 +87,10 @@ class ModelPanel(Panel):
         self.uploads = {name: Upload(f"{name} image", self._draw) for name in ("structure", "exemplar")}
         self._reset = ipywidgets.Button(description="dials as the tier has them", layout={"width": "auto"})
         self._status, self._shown = ipywidgets.HTML(), ipywidgets.HTML()
-        self._png = b""
+        self._png = row_png([torch.full((3, 16, 16), 0.9)], _WIDTH // 5)
         self._choices, self._below, self._place = (ipywidgets.VBox() for _ in range(3))
         children = [self._choices, self._below, self._status, self._shown, self._place]
-        super().__init__(children, "ModelPanel", lambda: self._png)
+        super().__init__(children, f"ModelPanel: {task}, nothing to show yet", lambda: self._png)
         self.add_class("exl-panel")
 
         if checkpoint is not None:
@@ -306,7 +307,7 @@ class ModelPanel(Panel):
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        kept = " The pictures below are the last that could be made." if self._png else ""
+        kept = " The pictures below are the last that could be made." if self.batch is not None else ""
         self._status.value = f'<p role="alert" style="{_ALERT}">{html.escape(problem)}.{kept}</p>' if problem else ""
 
 
