@@ -44,11 +44,18 @@ def unchecked(monkeypatch):
 
 @pytest.fixture
 def parity():
-    """`parity(name)` gives the arrays of tests/parity/NAME.npz as torch tensors, by name."""
+    """`parity(name)` gives the arrays of tests/parity/NAME.npz as torch tensors, by name.
+
+    What several recordings have in common lies once, in the file named by the words that they begin with.
+    """
 
     def load(name: str) -> dict[str, torch.Tensor]:
-        path = Path(__file__).parent / "parity" / f"{name}.npz"
-        with numpy.load(path) as arrays:
-            return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+        words, arrays = name.split("_"), {}
+        for count in range(1, len(words) + 1):
+            path = Path(__file__).parent / "parity" / f"{'_'.join(words[:count])}.npz"
+            if path.is_file() or count == len(words):
+                with numpy.load(path) as stored:
+                    arrays |= {key: torch.from_numpy(stored[key]) for key in stored.files}
+        return arrays
 
     return load
