@@ -175,6 +175,9 @@ def test_a_misfit_says_which_dial_to_turn():
         ValueError, match=r"reads edges \(2 channels\), for a pair that gives a pose \(35 channels\): turn the dial"
     ):
         check_fits(describe("cocosnet-photos-cpu"), people)
+    scenes = pair_source("scenes", 64, Dials(gap="edges"))
+    with pytest.raises(ValueError, match="turn the dial gap to structure, or choose another"):
+        check_fits(describe("msca-scenes-cpu"), scenes)
     with pytest.raises(ValueError, match="channels\\): choose another checkpoint or task"):
         check_fits(describe("matebit-faces-cpu"), people)
     with pytest.raises(ValueError, match="got the task 'dogs', expected one of people"):

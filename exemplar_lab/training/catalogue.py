@@ -97,7 +97,7 @@ def describe(where: str | Path, name: str | None = None) -> Described:
 
 
 def reads(source: str, tier: Any = None) -> str:
-    """What the conditions of a kind of source show, at a tier. The parts of scenes are their classes, which they show anyway."""
+    """What the conditions of a kind of source show, at a tier; the parts of scenes are what they show anyway."""
     task = next((name for name, kind in TASKS.items() if kind.__name__ == source), None)
     gap = "structure" if task is None or tier is None else dials_of(tier, task).gap
     gap = "structure" if (source, gap) == ("Scenes", "parts") else gap

@@ -75,7 +75,10 @@ def check_fits(checkpoint: Described, source: Source) -> None:
         return
     cure = ""
     if isinstance(source, tuple(TASKS.values())):
-        gaps = {reads(type(source).__name__, replace(dials_of(source.tier, task_of(source)), gap=gap)): gap for gap in GAPS}
+        gaps = {
+            reads(type(source).__name__, replace(dials_of(source.tier, task_of(source)), gap=gap)): gap
+            for gap in reversed(GAPS)
+        }
         cure = f"turn the dial gap to {gaps[checkpoint.reads]}, or " if checkpoint.reads in gaps else ""
     raise ValueError(
         f"got {checkpoint.name}, which reads {checkpoint.reads} ({checkpoint.channels} channels), for a pair that gives "
