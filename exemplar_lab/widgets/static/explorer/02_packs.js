@@ -102,14 +102,17 @@ function usersRow(pack, key) {
   return row;
 }
 
+/* A peak may be one number, or one for each region. */
+const peakOf = (peak, region) => peak[region] ?? peak;
+
 function factoredRow(layer, side, cell, off) {
   const { pack } = layer, regions = pack.gate.length;
   const queries = cellsOf(layer.query), keys = cellsOf(layer.key);
-  const scale = (pack.query_peak * pack.key_peak) / STEPS / STEPS;
   const count = side === "target" ? keys : queries;
   const weight = new Float32Array(count), parts = new Float64Array(regions);
   for (let r = 0; r < regions; r++) {
     if (off.includes(r)) continue;
+    const scale = (peakOf(pack.query_peak, r) * peakOf(pack.key_peak, r)) / STEPS / STEPS;
     const fixed = (side === "target" ? pack.query[cell * regions + r] : pack.key[r * keys + cell]) * pack.gate[r] * scale;
     for (let i = 0; i < count; i++) {
       const value = fixed * (side === "target" ? pack.key[r * keys + i] : pack.query[i * regions + r]);

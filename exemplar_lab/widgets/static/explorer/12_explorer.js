@@ -12,7 +12,7 @@ function render({ model, el }) {
   const root = make("div", { class: "exl", "data-testid": "explorer", "data-state": "loading", "data-seq": 0, "data-lm-suppress-shortcuts": "true" });
   const look = { heat: true, links: true, pruned: true, never: false, lens: true, follow: false };
   let at = readTraits(), scene = null, now = null, asking = null, newest = null, pins = [], others = new Map();
-  let untold = {}, drawnCards = [], tellTimer = 0, restTimer = 0, loads = 0, loaded = 0, dragging = false, reading = false, flash = 0;
+  let untold = {}, drawnCards = [], tellTimer = 0, restTimer = 0, loads = 0, loaded = 0, dragging = false, reading = false, pending = false, flash = 0;
 
   const supply = createSupply(model, () => { says(); if (now) rested(); });
   const act = {
@@ -152,10 +152,12 @@ function render({ model, el }) {
     if (!at.point.length) {
       supply.forget();
       now = asking = null;
+      pending = false;
       redraw(event);
       return tell();
     }
     const query = newest = queryAt(at.point, at.side);
+    pending = true;
     root.dataset.state = "waiting";
     supply.want(query, {
       row: (row, source) => arrived(query, row, source, event),
@@ -163,19 +165,17 @@ function render({ model, el }) {
         now = null;
         asking = query;
         redraw();
-        root.dataset.state = "waiting";
-        says("Python is busy or gone; the row comes when it answers");
         tell();
       },
     }, event?.type === "pointermove" || event?.repeat);
   }
 
   function arrived(query, row, source, event) {
+    if (query === newest) pending = false;
     if (row.error) return fail(row.error);
     now = { query, raw: row, source };
     asking = null;
     redraw(event);
-    if (query !== newest) root.dataset.state = "waiting";
     tell();
     clearTimeout(restTimer);
     restTimer = setTimeout(rested, REST);
@@ -306,7 +306,7 @@ function render({ model, el }) {
   function publish(event) {
     root.shownRow = now && { ...pick(now.query, ["layer", "side", "cell"]), index: now.row.index, weight: Float32Array.from(now.row.weight), numbers: now.numbers };
     root.dataset.source = now?.source ?? "";
-    root.dataset.state = "ready";
+    root.dataset.state = pending ? "waiting" : "ready";
     if (now) root.dataset.seq = Number(root.dataset.seq) + 1;
     if (event) root.dataset.latencyMs = (performance.now() - event.timeStamp).toFixed(1);
     says();
@@ -319,8 +319,9 @@ function render({ model, el }) {
   function says(words) {
     clearTimeout(flash);
     const saved = now ? now.source === "saved" : supply.silent;
-    status.textContent = words ?? (saved ? "saved rows (no Python)" : "live: rows come from Python");
-    status.classList.toggle("exl-live", !words && !saved);
+    const source = asking ? "Python is busy or gone; the row comes when it answers" : saved ? "saved rows (no Python)" : "live: rows come from Python";
+    status.textContent = words ?? source;
+    status.classList.toggle("exl-live", !words && !saved && !asking);
   }
 
   function fail(words) {
