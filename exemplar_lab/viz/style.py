@@ -173,10 +173,19 @@ def save_figure(figure: Figure, folder: str | Path, name: str, **parameters: obj
     versions = {"exemplar_lab": exemplar_lab.__version__, "python": platform.python_version(), "torch": torch.__version__}
     manifest = {"figure": name, "dpi": dpi, "parameters": parameters, "versions": versions}
     note = path.with_suffix(".json.part")
-    note.write_text(json.dumps(_with_null(manifest), indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
+    note.write_text(_in_lines(_with_null(manifest)) + "\n")
     os.replace(part, path)
     os.replace(note, path.with_suffix(".json"))
     return path
+
+
+def _in_lines(value: object, depth: int = 2, margin: str = "") -> str:
+    """JSON with a line for each parameter: tables of numbers, a line for each number, would be half margins."""
+    if not depth or not isinstance(value, Mapping) or not value:
+        return json.dumps(value, sort_keys=True, default=str, allow_nan=False)
+    inner = margin + "  "
+    rows = [f"{inner}{json.dumps(str(name))}: {_in_lines(value[name], depth - 1, inner)}" for name in sorted(value)]
+    return "{\n" + ",\n".join(rows) + f"\n{margin}}}"
 
 
 def _with_null(value: object) -> object:
