@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from exemplar_lab.benchmarks.browser import browse, find_chromium
-from exemplar_lab.benchmarks.lab import end_sessions, serve
+from exemplar_lab.benchmarks.lab import complaints, end_sessions, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,18 +42,30 @@ def browser(chromium):
         yield driven
 
 
-@pytest.fixture
-def page(browser, lab):
-    """An empty page; afterwards it is closed and no kernel is left."""
-    context, heard = browser
-    fresh = context.new_page()
-    heard.clear()
-    yield fresh
-    fresh.close()
-    end_sessions(lab)
+@pytest.fixture(scope="session")
+def fresh_page(browser, lab):
+    """`with fresh_page() as page`: an empty page; afterwards it is closed, and no kernel is left."""
+
+    @contextmanager
+    def opened():
+        page = browser[0].new_page()
+        yield page
+        page.close()
+        end_sessions(lab)
+
+    return opened
 
 
 @pytest.fixture
+def page(fresh_page):
+    with fresh_page() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
 def heard(browser):
-    """What the page said and asked for so far in this test."""
-    return browser[1]
+    """What pages said and asked for in this test. In the end there must be no error, and no request off this machine."""
+    heard = browser[1]
+    heard.clear()
+    yield heard
+    assert complaints(heard) == []

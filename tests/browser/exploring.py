@@ -1,0 +1,103 @@
+"""Notebooks with explorers in them, and what their kernel says of the rows that the browser shows."""
+
+import json
+from math import floor
+
+import pytest
+
+from exemplar_lab.benchmarks.explorer import explorer_in
+from exemplar_lab.benchmarks.lab import cells, run_cell
+
+MAKE = """
+import json
+from pathlib import Path
+
+import torch
+
+from exemplar_lab.data.synth.people import People
+from exemplar_lab.data.synth.scenes import Scenes
+from exemplar_lab.data.synth.world import LABELS
+from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
+from exemplar_lab.widgets.explorer import AttentionExplorer
+
+MODELS = {
+    "dense": ("cocosnet-people-cpu", "people"),
+    "sparse": ("dynast-people-cpu", "people"),
+    "factored": ("msca-scenes-cpu", "scenes"),
+}
+SOURCES = {"people": People, "scenes": Scenes}
+explorers = {}
+
+
+def explore(kind, links=0):
+    name, task = MODELS[kind]
+    batch = SOURCES[task](size=64, split="val").batch(torch.arange(2))
+    model = read_checkpoint(find_checkpoint(name)).build()
+    with torch.inference_mode():
+        translation = model(batch.condition, batch.exemplar, batch.exemplar_condition)
+    explorers[kind] = AttentionExplorer(translation, batch, portable=links, label_names=LABELS[task], title=kind)
+    return explorers[kind]
+
+
+def in_words(found):
+    return {**found, "expected": found["expected"] and list(found["expected"])}
+
+
+def answer():
+    asked = json.loads(Path("asked.json").read_text())
+    explorer = explorers[asked["kind"]]
+    rows = []
+    for layer, side, x, y in asked["queries"]:
+        row = explorer.row((x, y), layer, side)
+        numbers = in_words(explorer.numbers((x, y), layer, side))
+        rows.append({"index": row.index.tolist(), "weight": row.weight.tolist(), "numbers": numbers})
+    traits = ("point", "side", "layer", "temperature", "top_k", "off", "pins", "sample")
+    Path("answered.json").write_text(json.dumps({"rows": rows, "traits": {name: getattr(explorer, name) for name in traits}}))
+"""
+
+
+class Kernel:
+    """The kernel behind an open notebook, whose cell `cell` says `answer()`."""
+
+    def __init__(self, page, folder, cell: int):
+        self.page, self.folder, self.cell = page, folder, cell
+
+    def answers(self, kind: str, queries=()) -> dict:
+        """{"rows": one for each (layer, side, x, y), as the explorer has it now, "traits": its state}."""
+        (self.folder / "asked.json").write_text(json.dumps({"kind": kind, "queries": list(queries)}))
+        run_cell(self.page, self.cell)
+        raised = [one for one in cells(self.page)[self.cell]["outputs"] if one["output_type"] == "error"]
+        assert not raised, raised[0]["evalue"]
+        return json.loads((self.folder / "answered.json").read_text())
+
+    def traits(self, kind: str) -> dict:
+        return self.answers(kind)["traits"]
+
+
+def below(page, cell: int):
+    """The explorer in the output of a cell."""
+    return explorer_in(page.locator(".jp-CodeCell").nth(cell))
+
+
+def sizes(explorer) -> list[dict]:
+    """Of each layer its grids, {"target": [h, w], "exemplar": [h, w]}, as the titles of the cards say them."""
+    titles = explorer.locator(".exl-card").evaluate_all("(cards) => cards.map((card) => card.title)")
+    words = [title.split(": ", 1)[1].partition(" cells look at ") for title in titles]
+    grids = [[part.split(". Left")[0].split()[-1].split("×")[-2:] for part in (first, last)] for first, _, last in words]
+    return [{"target": list(map(int, first)), "exemplar": list(map(int, last))} for first, last in grids]
+
+
+def cell_of(x: float, y: float, grid: list[int], size: int = 64) -> int:
+    """The cell that holds (x, y), pixels of a picture of size × size."""
+    return floor(y * grid[0] / size) * grid[1] + floor(x * grid[1] / size)
+
+
+def assert_same(shown: dict, wanted: dict, weight: float = 1e-6) -> None:
+    """What the page shows is what the kernel says. weight: how far a weight may be off, absolutely."""
+    assert shown["index"] == wanted["index"]
+    assert shown["weight"] == pytest.approx(wanted["weight"], rel=1e-5, abs=weight)
+    found, expected = shown["numbers"], wanted["numbers"]
+    for name in ("kept", "pruned", "never", "argmax", "label"):
+        assert found[name] == expected[name], name
+    for name in ("mass", "entropy", "distance", "cut", "expected", "shares"):
+        assert found[name] == (expected[name] and pytest.approx(expected[name], rel=1e-3, abs=1e-3)), name
