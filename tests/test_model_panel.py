@@ -125,7 +125,9 @@ def test_the_sample_and_its_exemplar_are_chosen():
     batch = TASKS["people"](32, "val", "easy").batch(torch.tensor([7, 9]))
     assert torch.equal(panel.batch.target, batch.target[:1]) and "epe" in panel.numbers
     assert controls["other"] not in panel._choices.children[0].children
+    before = panel.batch.exemplar
     controls["own"].value = False
+    assert not torch.equal(panel.batch.exemplar, before), "that of sample 1, until another is chosen"
     controls["other"].value = 9
     assert controls["other"] in panel._choices.children[0].children
     assert torch.equal(panel.batch.target, batch.target[:1]) and torch.equal(panel.batch.exemplar, batch.exemplar[1:])

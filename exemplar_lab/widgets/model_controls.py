@@ -38,7 +38,7 @@ def choice_controls(tasks: Sequence[tuple[str, str]], task: str, tier: str, samp
         "own": ipywidgets.Checkbox(
             value=True, description="its own exemplar", indent=True, tooltip="off: the exemplar of another sample", **_LOOK
         ),
-        "other": whole(0, "exemplar of", "sample whose exemplar is shown instead"),
+        "other": whole(1, "exemplar of", "sample whose exemplar is shown instead"),
         "layer": ipywidgets.Dropdown(options=layers, value=LAYER, description="layer", tooltip="of the lab features", **_LOOK),
         "temperature": ipywidgets.FloatLogSlider(
             value=TEMPERATURE,
