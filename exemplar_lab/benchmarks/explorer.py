@@ -37,8 +37,8 @@ def drawing(explorer: Place, patience: float = 20.0) -> Iterator[None]:
     explorer.page.wait_for_function(_DRAWN, arg=[explorer.element_handle(), before], timeout=1e3 * patience)
 
 
-def shown_row(explorer: Place) -> dict[str, Any]:
-    """What is drawn: {"layer", "side", "cell", "index", "weight", "numbers"}."""
+def shown_row(explorer: Place) -> dict[str, Any] | None:
+    """What is drawn: {"layer", "side", "cell", "index", "weight", "numbers"}; None while no row is."""
     return explorer.evaluate(_ROW)
 
 

@@ -1,6 +1,7 @@
 """Notebooks with explorers in them, and what their kernel says of the rows that the browser shows."""
 
 import json
+import random
 from math import floor
 
 import pytest
@@ -10,6 +11,7 @@ from exemplar_lab.benchmarks.lab import cells, run_cell
 
 MAKE = """
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -52,8 +54,13 @@ def answer():
         numbers = in_words(explorer.numbers((x, y), layer, side))
         rows.append({"index": row.index.tolist(), "weight": row.weight.tolist(), "numbers": numbers})
     traits = ("point", "side", "layer", "temperature", "top_k", "off", "pins", "sample")
-    Path("answered.json").write_text(json.dumps({"rows": rows, "traits": {name: getattr(explorer, name) for name in traits}}))
+    state = {name: getattr(explorer, name) for name in traits}
+    Path("answered.json").write_text(json.dumps({"rows": rows, "traits": state, "process": os.getpid()}))
 """
+
+
+ROUNDED = 1e-5
+"""What 16 bits leave of the factors of the last layer here, whose weights are about 1e-3."""
 
 
 class Kernel:
@@ -63,7 +70,7 @@ class Kernel:
         self.page, self.folder, self.cell = page, folder, cell
 
     def answers(self, kind: str, queries=()) -> dict:
-        """{"rows": one for each (layer, side, x, y), as the explorer has it now, "traits": its state}."""
+        """{"rows": one for each (layer, side, x, y) as the explorer has it now, "traits": its state, "process": a number}."""
         (self.folder / "asked.json").write_text(json.dumps({"kind": kind, "queries": list(queries)}))
         run_cell(self.page, self.cell)
         raised = [one for one in cells(self.page)[self.cell]["outputs"] if one["output_type"] == "error"]
@@ -101,3 +108,29 @@ def assert_same(shown: dict, wanted: dict, weight: float = 1e-6) -> None:
         assert found[name] == expected[name], name
     for name in ("mass", "entropy", "distance", "cut", "expected", "shares"):
         assert found[name] == (expected[name] and pytest.approx(expected[name], rel=1e-3, abs=1e-3)), name
+
+
+def assert_part(shown: dict, wanted: dict, links: int, step: float | None = None) -> None:
+    """What a page shows of a row that was sent along: its largest links, and how much is left out.
+
+    step: how far a weight may be off; None is what 16 bits leave of the row's largest. Of a factored layer it is ROUNDED.
+    """
+    row = dict(zip(wanted["index"], wanted["weight"], strict=True))
+    step = step or max(row.values()) / 65535 + 1e-8
+    best = sorted(row.values(), reverse=True)[:links]
+    assert len(set(shown["index"])) == len(shown["index"]) == len(best)
+    assert [row[index] for index in shown["index"]] == pytest.approx(shown["weight"], abs=step)
+    assert sorted(shown["weight"], reverse=True) == pytest.approx(best, abs=step)
+    found, expected = shown["numbers"], wanted["numbers"]
+    assert found["omitted"] == pytest.approx(expected["mass"] - sum(best), abs=links * step)
+    for name in ("kept", "pruned", "never", "label"):
+        assert found[name] == expected[name], name
+    for name in ("mass", "entropy"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-2, abs=1e-3), name
+    assert row[found["argmax"]] == pytest.approx(max(row.values()), abs=step)
+
+
+def random_points(count: int, seed: int = 0) -> list[tuple[float, float]]:
+    """Middles of pixels of a picture of 64 × 64."""
+    draw = random.Random(seed)
+    return [(draw.randrange(64) + 0.5, draw.randrange(64) + 0.5) for _ in range(count)]
