@@ -1,6 +1,7 @@
 """What the guided tour of the attention explorer counts, against sums written out one by one."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from exemplar_lab.grid import index_to_xy
 from exemplar_lab.metrics.cells import in_the_middle, oracle_match, truth_of_cells
 from exemplar_lab.metrics.confidence import no_match_auroc
 from exemplar_lab.metrics.pruned import pruned_scores
-from exemplar_lab.metrics.repairs import near_borders, pixels_gained, repair_scores
+from exemplar_lab.metrics.repairs import near_borders, pixels_gained, repair_scores, repairs_kept
 from exemplar_lab.metrics.usage import true_usage, usage, usage_scores
 from exemplar_lab.ops.rows import reweighted, row_of
 from exemplar_lab.ops.temperature import at_temperature
@@ -116,6 +117,34 @@ def test_repairs_are_counted_over_visible_cells(draw):
         assert torch.isclose(found["gained inside"][b], here[~at].mean())
         assert torch.isclose(found["nearer"][b], (here > 0.5).double().mean())
         assert torch.isclose(found["farther"][b], (here < -0.5).double().mean())
+
+
+def test_a_repair_is_kept_where_half_of_it_is_left(draw):
+    before, known = dense(draw), truth(draw)
+    after, right = (oracle_match(known, (side, side), (SIDE, SIDE)) for side in (SIDE, 2 * SIDE))
+    wrong = torch.rand(right.index.shape[:2], generator=draw)[..., None] > 0.7
+    elsewhere = torch.randint(SIDE**2, right.index.shape, generator=draw)
+    last = replace(right, index=torch.where(wrong, elsewhere, right.index))
+    cells, fine = (truth_of_cells(known, (side, side)) for side in (SIDE, 2 * SIDE))
+    found = repairs_kept(before, after, last, known, least=1.0)
+    gained = pixels_gained(before, after, cells)
+    points = 2 * last.xy()
+    for b in range(2):
+        kept = []
+        for y, x in (gained[b] >= 1.0).nonzero().tolist():
+            away = 2 * before.xy()[b, :, y, x]
+            start = min(float((away - one).norm()) for one in cells.points[b, :, :, y, x] if one.isfinite().all())
+            ends = []
+            for row, column in ((2 * y + i, 2 * x + j) for i in (0, 1) for j in (0, 1)):
+                right = [one for one in fine.points[b, :, :, row, column] if one.isfinite().all()]
+                if fine.visible[b, row, column]:
+                    ends.append(min(float((points[b, :, row, column] - one).norm()) for one in right))
+            if ends:
+                kept.append(start - sum(ends) / len(ends) >= float(gained[b, y, x]) / 2)
+        assert 0 < sum(kept) < len(kept)
+        assert math.isclose(found[b], sum(kept) / len(kept), rel_tol=1e-9)
+    assert (repairs_kept(before, after, after, known, least=1.0) == 1).all()
+    assert repairs_kept(before, before, last, known).isnan().all()
 
 
 @pytest.mark.parametrize("kind", [dense, sparse])

@@ -6,8 +6,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
-from exemplar_lab.metrics.cells import CellTruth, in_the_middle
+from exemplar_lab.metrics.cells import CellTruth, in_the_middle, truth_of_cells
 from exemplar_lab.metrics.points import mean_where, predicted_points, set_error
+from exemplar_lab.translation import Truth
 
 
 def pixels_gained(before: Correspondence, after: Correspondence, cells: CellTruth) -> Float[Tensor, "b hq wq"]:
@@ -48,3 +49,22 @@ def repair_scores(
         "nearer": mean_where((gained > least).to(number), cells.visible),
         "farther": mean_where((gained < -least).to(number), cells.visible),
     }
+
+
+def repairs_kept(
+    before: Correspondence, after: Correspondence, last: Correspondence, truth: Truth, least: float = 3.0
+) -> Float[Tensor, " b"]:
+    """Of the cells that `after` brought nearer by at least `least` pixels, the share where half of that is left in `last`.
+
+    last: a match on the same grid or a finer one; the error of a coarse cell is the mean over its visible fine cells. NaN where
+    nothing was repaired.
+    """
+    cells, fine = (truth_of_cells(truth, match.query_size) for match in (after, last))
+    gained = pixels_gained(before, after, cells)
+    start = set_error(predicted_points(before, cells.image_size), cells)
+    step = fine.visible.shape[1] // cells.visible.shape[1]
+    error = set_error(predicted_points(last, fine.image_size), fine)
+    seen = F.avg_pool2d(fine.visible[:, None].to(error.dtype), step)[:, 0]
+    end = F.avg_pool2d(torch.where(fine.visible, error, 0)[:, None], step)[:, 0]
+    repaired = (gained >= least) & (seen > 0)
+    return mean_where((start - end / seen >= gained / 2).to(gained.dtype), repaired)
