@@ -55,10 +55,10 @@ class Heard:
 def find_chromium() -> Path:
     """The browser that is driven: the file that CHROMIUM names, else the first of NAMES on the path.
 
-    Raises FileNotFoundError when there is none, and ModuleNotFoundError when playwright, which drives it, is not installed.
+    Raises FileNotFoundError when there is none, and when playwright, which drives it, is not installed.
     """
     if importlib.util.find_spec("playwright") is None:
-        raise ModuleNotFoundError('playwright is not installed: pip install "exemplar-lab[test]"')
+        raise FileNotFoundError('found no playwright to drive a browser with: pip install "exemplar-lab[test]"')
     given = os.environ.get(VARIABLE)
     names = (given,) if given else NAMES
     found = next(filter(None, map(shutil.which, names)), None)

@@ -11,14 +11,21 @@ def benchmark(given: argparse.Namespace) -> int:
     exemplar-lab benchmark attention      (about three minutes; times on two heaps, floors, memory; fails if answers differ)
     exemplar-lab benchmark factored       (MSCA's beside softmax: time, memory, how both grow; fails if answers differ)
     exemplar-lab benchmark world          (pairs of the procedural world per second, on one core or on a GPU)
+    exemplar-lab benchmark explorer       (from a click to its row, in JupyterLab and a real Chromium; about a minute)
     """
     import json
 
-    from exemplar_lab.benchmarks import attention, correlation, factored, world
+    from exemplar_lab.benchmarks import attention, correlation, explorer, factored, world
     from exemplar_lab.training.loop import make_fabric
 
     device = str(make_fabric(given.device).device)
-    benchmarks = {"correlation": correlation, "attention": attention, "factored": factored, "world": world}
+    benchmarks = {
+        "correlation": correlation,
+        "attention": attention,
+        "factored": factored,
+        "world": world,
+        "explorer": explorer,
+    }
     report = benchmarks[given.what].report(device)
     if given.json:
         print(json.dumps(report, indent=1))
@@ -28,6 +35,7 @@ def benchmark(given: argparse.Namespace) -> int:
             "attention": _print_attention,
             "factored": _print_factored,
             "world": _print_world,
+            "explorer": _print_explorer,
         }
         printed[given.what](report)
     tolerance = {"attention": attention.TOLERANCE, "factored": factored.TOLERANCE}.get(given.what)
@@ -89,6 +97,16 @@ def _print_world(report: dict[str, dict[str, dict[str, float]]]) -> None:
             )
 
 
+def _print_explorer(report: dict) -> None:
+    print(f"{report['cores']} cores, {report['browser']}; milliseconds from a click to its row, {report['clicks']} clicks each")
+    for case, modes in report["cases"].items():
+        for mode, found in modes.items():
+            print(
+                f"{case:12} {mode:9} median {found['median_ms']:6.1f}   95 % below {found['p95_ms']:6.1f}"
+                f"   all below {found['worst_ms']:6.1f}   goal: median at most {found['goal_ms']}"
+            )
+
+
 def _print_times(report: dict[str, dict[str, dict[str, float]]]) -> None:
     for case, methods in report.items():
         for name, times in methods.items():
@@ -96,6 +114,6 @@ def _print_times(report: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("correlation", "attention", "factored", "world"))
+    parser.add_argument("what", choices=("correlation", "attention", "factored", "world", "explorer"))
     parser.add_argument("--json", action="store_true", help="print JSON, with the differences between the answers")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
