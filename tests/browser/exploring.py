@@ -6,7 +6,7 @@ from math import floor
 
 import pytest
 
-from exemplar_lab.benchmarks.explorer import explorer_in
+from exemplar_lab.benchmarks.explorer import click, drawing, explorer_in, shown_row
 from exemplar_lab.benchmarks.lab import cells, run_cell
 
 MAKE = """
@@ -97,6 +97,47 @@ def sizes(explorer) -> list[dict]:
 def cell_of(x: float, y: float, grid: list[int], size: int = 64) -> int:
     """The cell that holds (x, y), pixels of a picture of size × size."""
     return floor(y * grid[0] / size) * grid[1] + floor(x * grid[1] / size)
+
+
+def at_rest(explorer) -> None:
+    """Wait until the page has heard what RESETS has said."""
+    cell = cell_of(32.5, 32.5, sizes(explorer)[0]["target"])
+    explorer.page.wait_for_function(
+        """([explorer, cell]) => {
+            const row = explorer.shownRow;
+            return explorer.dataset.state === "ready" && row?.cell === cell && row.layer === 0 && row.side === "target"
+                && explorer.querySelectorAll("[data-testid=pins] tbody tr").length === 0;
+        }""",
+        arg=[explorer.element_handle(), cell],
+        timeout=20000,
+    )
+
+
+def go_to_layer(explorer, layer: int) -> None:
+    if explorer.get_by_test_id(f"layer-{layer}").count() and shown_row(explorer)["layer"] != layer:
+        with drawing(explorer):
+            explorer.get_by_test_id(f"layer-{layer}").click()
+
+
+def ask(explorer, side: str, x: float, y: float) -> dict:
+    """Click at (x, y) in pixels of the picture; the row that is then shown."""
+    click(explorer, side, x / 64, y / 64)
+    return shown_row(explorer)
+
+
+def reaches(explorer, cell: int) -> None:
+    """Wait until the row of a cell is shown and no other one is on its way."""
+    explorer.page.wait_for_function(
+        "([explorer, cell]) => explorer.shownRow?.cell === cell && explorer.dataset.state === 'ready'",
+        arg=[explorer.element_handle(), cell],
+        timeout=20000,
+    )
+
+
+def put(explorer, slider: str, value: float) -> None:
+    """Move a slider to a value."""
+    with drawing(explorer):
+        explorer.get_by_test_id(slider).fill(str(value))
 
 
 def assert_same(shown: dict, wanted: dict, weight: float = 1e-6) -> None:

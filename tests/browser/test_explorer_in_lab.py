@@ -5,9 +5,10 @@ import random
 import xml.etree.ElementTree as ET
 
 import pytest
-from exploring import MAKE, Kernel, assert_same, below, cell_of, sizes
+from contrast import contrast
+from exploring import MAKE, Kernel, ask, assert_same, at_rest, below, cell_of, go_to_layer, put, reaches, sizes
 
-from exemplar_lab.benchmarks.explorer import click, drawing, latency, shown_row
+from exemplar_lab.benchmarks.explorer import drawing, latency, shown_row
 from exemplar_lab.benchmarks.lab import cells, open_notebook, run_all, run_cell, write_notebook
 
 pytestmark = pytest.mark.browser
@@ -49,34 +50,8 @@ def kernel(page, lab):
     return Kernel(page, lab.root, ANSWER)
 
 
-def at_rest(explorer) -> None:
-    """Wait until the page has heard what RESETS has said."""
-    cell = cell_of(32.5, 32.5, sizes(explorer)[0]["target"])
-    explorer.page.wait_for_function(
-        """([explorer, cell]) => {
-            const row = explorer.shownRow;
-            return explorer.dataset.state === "ready" && row?.cell === cell && row.layer === 0 && row.side === "target"
-                && explorer.querySelectorAll("[data-testid=pins] tbody tr").length === 0;
-        }""",
-        arg=[explorer.element_handle(), cell],
-        timeout=20000,
-    )
-
-
 def of(page, kind: str):
     return below(page, 1 + KINDS.index(kind))
-
-
-def go_to_layer(explorer, layer: int) -> None:
-    if explorer.get_by_test_id(f"layer-{layer}").count() and shown_row(explorer)["layer"] != layer:
-        with drawing(explorer):
-            explorer.get_by_test_id(f"layer-{layer}").click()
-
-
-def ask(explorer, side: str, x: float, y: float) -> dict:
-    """Click at (x, y) in pixels of the picture; the row that is then shown."""
-    click(explorer, side, x / 64, y / 64)
-    return shown_row(explorer)
 
 
 def random_queries(layers: int, count: int, side: str = "target", seed: int = 0) -> list[tuple]:
@@ -84,12 +59,6 @@ def random_queries(layers: int, count: int, side: str = "target", seed: int = 0)
     draw = random.Random(seed)
     layer_of = sorted(draw.randrange(layers) for _ in range(count))
     return [(layer, side, draw.randrange(64) + 0.5, draw.randrange(64) + 0.5) for layer in layer_of]
-
-
-def put(explorer, slider: str, value: float) -> None:
-    """Move a slider to a value."""
-    with drawing(explorer):
-        explorer.get_by_test_id(slider).fill(str(value))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,15 +149,6 @@ def test_a_drag_asks_along_its_way_and_hovering_only_when_it_follows(page, kerne
     (wanted,) = kernel.answers("sparse", [(7, "target", 30.5, 30.5)])["rows"]
     assert_same(shown_row(explorer), wanted)
     explorer.get_by_test_id("follow").click()
-
-
-def reaches(explorer, cell: int) -> None:
-    """Wait until the row of a cell is shown and no other one is on its way."""
-    explorer.page.wait_for_function(
-        "([explorer, cell]) => explorer.shownRow?.cell === cell && explorer.dataset.state === 'ready'",
-        arg=[explorer.element_handle(), cell],
-        timeout=20000,
-    )
 
 
 def test_pins_stay_while_layers_change(page, kernel):
@@ -382,29 +342,6 @@ def test_words_can_be_read_in_light_and_dark(theme, page):
     finally:
         page.evaluate(change, "JupyterLab Light")
         page.wait_for_function("() => document.body.dataset.jpThemeLight === 'true'")
-
-
-def contrast(part) -> float:
-    """WCAG's contrast of the colour of the words in a part against what lies behind them."""
-    colours = part.evaluate(
-        """(part) => {
-            const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-            const mixed = (colours) => {
-                for (const colour of colours) { paint.fillStyle = colour; paint.fillRect(0, 0, 1, 1); }
-                return Array.from(paint.getImageData(0, 0, 1, 1).data.slice(0, 3));
-            };
-            const behind = [];
-            for (let at = part; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-            return [mixed(["white", ...behind, getComputedStyle(part).color]), mixed(["white", ...behind])];
-        }"""
-    )
-    light, dark = sorted(map(luminance, colours), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(colour: list[int]) -> float:
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in (part / 255 for part in colour)]
-    return sum(share * one for share, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_what_is_saved_has_a_picture_and_stable_words(page):
