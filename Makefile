@@ -36,7 +36,7 @@ test: $(READY)
 
 # JupyterLab on this machine, a Chromium without a window. Notebooks differ much in length: who is done takes from the other.
 test-browser: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser -rs -n 2 --dist worksteal $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser -n 2 --dist worksteal $(ARGS)
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks $(ARGS)

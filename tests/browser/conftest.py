@@ -16,12 +16,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the kernels, which are children of this process
 
 
+def missing() -> str:
+    """Why no browser can be driven; "" when one can."""
+    try:
+        find_chromium()
+    except FileNotFoundError as words:
+        return str(words)
+    return ""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Once for all, and not once for each test."""
+    if missing() and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line(f"Nothing was tried in a browser: {missing()}.", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def chromium():
-    try:
-        return find_chromium()
-    except FileNotFoundError as missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
+    if words := missing():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(words)
 
 
 @pytest.fixture(scope="session")
