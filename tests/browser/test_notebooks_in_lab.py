@@ -18,6 +18,7 @@ def test_runs_from_top_to_bottom(name, lab, page):
     run_all(page)
     assert problems(cells(page)) == [], f"{name} did not run to its end"
     assert page.get_by_text("Error displaying widget").count() == 0
+    page.wait_for_function("() => [...document.querySelectorAll('.exl')].every((one) => one.dataset.state === 'ready')")
 
 
 def problems(found: list[dict]) -> list[str]:
