@@ -19,6 +19,8 @@ pytestmark = pytest.mark.browser
 
 MAKE = """
 import hashlib, json, torch
+from io import BytesIO
+from PIL import Image
 from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
 from exemplar_lab.training.editing import mixture
 from exemplar_lab.widgets.frames import shown_page
@@ -29,16 +31,28 @@ found = read_checkpoint(find_checkpoint("msca-scenes-cpu"))
 given = mixture(1, torch.linspace(0, 1, 3), found.about["config"]["size"])
 model = found.build()
 """
-SHA = "hashlib.sha256(bytes({})).hexdigest()"
+SHA = 'hashlib.sha256(Image.open(BytesIO({})).convert("RGBA").tobytes()).hexdigest()'
 
-PICTURE = """async (area) => {
-    const shown = [...area.querySelectorAll("img")].filter((one) => one.offsetParent);
-    if (shown.length !== 1) return "";
-    const bytes = await (await fetch(shown[0].src)).arrayBuffer();
-    const digest = await crypto.subtle.digest("SHA-256", bytes);
-    return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+SHOWN = """async ([area, wanted, before, patience]) => {
+    const picture = async () => {
+        const shown = [...area.querySelectorAll("img")].filter((one) => one.offsetParent && one.complete && one.naturalWidth);
+        if (shown.length !== 1) return "";
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [shown[0].naturalWidth, shown[0].naturalHeight];
+        canvas.getContext("2d").drawImage(shown[0], 0, 0);
+        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const digest = await crypto.subtle.digest("SHA-256", data);
+        return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    };
+    for (const end = performance.now() + patience;;) {
+        const now = await picture();
+        if (wanted ? now === wanted : now && now !== before) return now;
+        if (performance.now() > end) throw new Error(`got the picture ${now}, expected ${wanted || `another than ${before}`}`);
+        await new Promise(requestAnimationFrame);
+    }
 }"""
-"""SHA-256 of the one picture file that a panel shows."""
+"""Waits for the picture that is wanted, or for another than before; gives SHA-256 of its pixels. Here, because
+`wait_for_function` takes the promise of an async function for a yes."""
 
 
 def area(page, cell: int):
@@ -52,15 +66,7 @@ def move(page, cell: int, slider: int, key: str) -> None:
 
 def shown(page, cell: int, wanted: str = "", before: str = "") -> str:
     """The picture that the panel below a cell shows, as soon as it is the wanted one, or another than before."""
-    page.wait_for_function(
-        f"""async ([area, wanted, before]) => {{
-            const now = await ({PICTURE})(area);
-            return wanted ? now === wanted : now && now !== before;
-        }}""",
-        arg=[area(page, cell).element_handle(), wanted, before],
-        timeout=20000,
-    )
-    return area(page, cell).evaluate(PICTURE)
+    return page.evaluate(SHOWN, [area(page, cell).element_handle(), wanted, before, 20000])
 
 
 def printed(page, cell: int) -> str:
