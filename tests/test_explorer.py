@@ -55,7 +55,7 @@ def asked(monkeypatch):
 
 def line(answer: tuple[dict, list], cells: int) -> np.ndarray:
     content, (index, weight) = answer
-    assert content == {"answer": 7}
+    assert content["answer"] == 7
     found = np.zeros(cells)
     found[np.frombuffer(index, "<u4") if index else np.arange(cells)] = np.frombuffer(weight, "<f4")
     return found
@@ -84,6 +84,13 @@ def test_regions_that_are_switched_off_give_nothing(asked):
     gate[[0, 2]] = 0
     wanted = (match.query_factor[0, 5] * gate) @ match.key_factor[0]
     np.testing.assert_allclose(line(asked(explorer, layer=2, cell=5, off=[0, 2]), 64), wanted, atol=1e-6)
+    for side, parts in (
+        ("target", match.query_factor[0, 5] * gate * match.key_factor[0].sum(1)),
+        ("exemplar", match.key_factor[0, :, 5] * gate * match.query_factor[0].sum(0)),
+    ):
+        content, _ = asked(explorer, layer=2, cell=5, side=side, off=[0, 2])
+        np.testing.assert_allclose(content["shares"], parts / parts.sum(), atol=1e-6)
+    assert asked(explorer, layer=0, cell=5)[0]["shares"] is None, "no regions"
     explorer.off = {"2": [2, 0]}
     np.testing.assert_allclose(explorer.row((5.5, 0.5), layer=2).weight, wanted, atol=1e-6)
 

@@ -17,8 +17,8 @@ quick = settings(max_examples=25, deadline=None)
 def unpacked(sent: dict, queries: int, keys: int) -> np.ndarray:
     """The matrix that a page sees, −1 where it knows of no link."""
     if sent["kind"] == "factors":
-        query = np.frombuffer(sent["query"], "<u2").reshape(queries, -1) / 65535 * sent["query_peak"]
-        key = np.frombuffer(sent["key"], "<u2").reshape(-1, keys) / 65535 * sent["key_peak"]
+        query = np.frombuffer(sent["query"], "<u2").reshape(queries, -1) / 65535 * np.array(sent["query_peak"])
+        key = np.frombuffer(sent["key"], "<u2").reshape(-1, keys) / 65535 * np.array(sent["key_peak"])[:, None]
         return query * np.array(sent["gate"]) @ key
     index = np.frombuffer(sent["index"], "<u4" if sent["wide"] else "<u2").reshape(queries, sent["t"])
     weight = np.frombuffer(sent["weight"], "<u2").reshape(queries, sent["t"])

@@ -1,6 +1,5 @@
 """One pair to look at, of any task that the package has pairs of, and the numbers of one answer to it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,9 +9,6 @@ from torch import Tensor
 from exemplar_lab.data.photos import Photographs
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.data.synth.dials import GAPS, Dials, dials_of
-from exemplar_lab.data.synth.faces.coat import PARTS as FACE_PARTS
-from exemplar_lab.data.synth.people.body import PARTS as BODY_PARTS
-from exemplar_lab.data.synth.scenes.materials import CLASSES
 from exemplar_lab.data.synth.world import TASKS, lines_rgb, structure_picture, task_of
 from exemplar_lab.metrics.appearance import l1, psnr, warp_scores
 from exemplar_lab.metrics.cells import truth_of_cells
@@ -21,9 +17,6 @@ from exemplar_lab.training.catalogue import Described, reads
 from exemplar_lab.translation import Batch, Source, Translation, Truth
 
 PAIR_TASKS = (*TASKS, "photographs", "styles")
-
-PART_NAMES: Mapping[str, tuple[str, ...]] = {"people": BODY_PARTS, "faces": FACE_PARTS, "scenes": CLASSES}
-"""What the parts of a task's truth are called; those of paintings are of the scenes that are painted."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from exemplar_lab.ops.rows import Row
 from exemplar_lab.viz.matches import in_the_dark, with_heat
 from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, as_rgb, headline, in_few_colours, mark, ring, show_image, styled
 
+_CURRENT = "#22d3ee"
+"""The colour of the query that is asked, as on the page."""
+
 _DOTS, _LEAST = 32, 0.01
 """Links that are drawn as dots: the largest ones, of at least that share of the largest; more could not be told apart."""
 
@@ -71,7 +74,7 @@ def explorer_view(
     if look:
         _query(left, *look.at)
         _links(right, look.row, looked_at)
-        _answers(right, look, "white", None)
+        _answers(right, look, _CURRENT, None)
     upper.supxlabel(words, fontsize=8, color=FAINT)
     if lower is not None:
         axes = lower.subplots(2, len(layers), squeeze=False)
@@ -97,7 +100,7 @@ def _on_grid(row: Row) -> Float[Tensor, "h w"]:
 
 
 def _query(axis: Axes, x: float, y: float) -> None:
-    for width, colour in ((3.0, INK), (1.4, "white")):
+    for width, colour in ((3.0, INK), (1.4, _CURRENT)):
         axis.plot(x, y, "+", ms=14, mew=width, color=colour, zorder=8, clip_on=False)
 
 
@@ -125,7 +128,7 @@ def _answers(axis: Axes, look: Look, colour: str, label: str | None) -> None:
         for x, y in look.right[1:]:
             axis.plot(x, y, "o", ms=10, mfc="none", mec="white", mew=0.7, zorder=6, clip_on=False)
     if look.expected is not None:
-        mark(axis, *look.expected, colour if label else INK, label)
+        mark(axis, *look.expected, colour, label)
 
 
 def figure_bytes(figure: Figure, kind: str, source: str = "", dpi: int = 96) -> bytes:

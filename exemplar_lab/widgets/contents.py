@@ -182,6 +182,18 @@ def row_at(contents: Contents, layer: int, side: str, cell: int, off: Sequence[i
     return (row_of if side == "target" else users_of)(match, cell, contents.device)
 
 
+def region_shares(contents: Contents, layer: int, side: str, cell: int, off: Sequence[int] = ()) -> list[float] | None:
+    """The share of a row's mass that each region of a factored match gives it (all zero for an empty row); None for others."""
+    match = without_regions(contents.layers[layer].match, off)
+    if not isinstance(match, FactoredMatch):
+        return None
+    one, other = match.query_factor[0, cell], match.key_factor[0].sum(1)
+    if side == "exemplar":
+        one, other = match.key_factor[0, :, cell], match.query_factor[0].sum(0)
+    parts = (one * match.gate[0] * other).detach().cpu().double()
+    return (parts / parts.sum().clamp_min(torch.finfo(parts.dtype).tiny)).tolist()
+
+
 def without_regions(match: Correspondence, off: Sequence[int]) -> Correspondence:
     """A factored match whose gates `off` are shut; any other match as it is."""
     if not isinstance(match, FactoredMatch) or not off:

@@ -9,14 +9,23 @@ import anywidget
 import numpy as np
 import pandas
 import traitlets
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.ops.rows import Row, reweighted
 from exemplar_lab.translation import Batch, Translation
 from exemplar_lab.viz.explorer import Look, explorer_view, figure_bytes
-from exemplar_lab.widgets.contents import SIDES, Contents, cell_at, check_sample, kind_of, of_matches, of_translation, row_at
+from exemplar_lab.widgets.contents import (
+    SIDES,
+    Contents,
+    cell_at,
+    check_sample,
+    kind_of,
+    of_matches,
+    of_translation,
+    region_shares,
+    row_at,
+)
 from exemplar_lab.widgets.numbers import Numbers, numbers_of, right_points
 from exemplar_lab.widgets.page import front_end, offline_page
 from exemplar_lab.widgets.source_data import source_data, write_whole
@@ -157,8 +166,8 @@ class AttentionExplorer(anywidget.AnyWidget):
                 lines.append(where | {"expected_x": x, "expected_y": y} | found)
         return pandas.DataFrame(lines)
 
-    def figure(self) -> Figure:
-        """What is shown now, as a figure: the query, the pins, and the query in all layers."""
+    def figure(self):
+        """What is shown now, as a matplotlib Figure: the query, the pins, and the query in all layers."""
         contents, other = self._contents, SIDES[self.side == "target"]
         asked = bool(self.point)
         layers = [(one.name, one.warp, self.row(layer=n) if asked else None) for n, one in enumerate(contents.layers)]
@@ -225,13 +234,14 @@ class AttentionExplorer(anywidget.AnyWidget):
         if "ask" not in content:
             return
         try:
-            row = row_at(self._contents, content["layer"], content["side"], content["cell"], content["off"])
+            asked = [content[name] for name in ("layer", "side", "cell", "off")]
+            row, shares = row_at(self._contents, *asked), region_shares(self._contents, *asked)
         except (KeyError, TypeError, ValueError) as problem:
             self.send({"answer": content["ask"], "error": str(problem)})
             return
         every = len(row.index) == row.size[0] * row.size[1]
         index = b"" if every else row.index.numpy().astype("<u4").tobytes()
-        self.send({"answer": content["ask"]}, [index, row.weight.numpy().astype("<f4").tobytes()])
+        self.send({"answer": content["ask"], "shares": shares}, [index, row.weight.numpy().astype("<f4").tobytes()])
 
     def __repr__(self) -> str:
         contents = self._contents

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from exemplar_lab.data.synth.dials import DIALS, GAPS, TIERS, Dials
-from exemplar_lab.data.synth.world import TASKS
+from exemplar_lab.data.synth.world import LABELS, TASKS
 from exemplar_lab.nn.feature_match import answer_by_features
 from exemplar_lab.nn.features import features
 from exemplar_lab.training.catalogue import PLAIN, Described, answer_of, checkpoint_folders, describe, reads
@@ -21,7 +21,6 @@ from exemplar_lab.training.evaluation import Answer
 from exemplar_lab.training.own_pair import LAB, check_plain, own_batch
 from exemplar_lab.training.shown_pair import (
     PAIR_TASKS,
-    PART_NAMES,
     ShownPair,
     check_fits,
     pair_numbers,
@@ -246,7 +245,7 @@ class ModelPanel(Panel):
         self.words = self._title()
         self._shown.value = _pictures(shown) + f"<div>{_in_words(self.numbers, pair)}</div>"
         if self._explore:
-            about = {"title": self.words.removeprefix("ModelPanel: "), "label_names": PART_NAMES.get(task, ())}
+            about = {"title": self.words.removeprefix("ModelPanel: "), "label_names": LABELS.get(task, ())}
             self._explorer(translation, pair.batch, about)
 
     def _explorer(self, translation: Translation, batch: Batch, about: dict) -> None:

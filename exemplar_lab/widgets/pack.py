@@ -1,7 +1,7 @@
 """A match as bytes that a browser can draw without Python: the largest links of every query, or the factors of a factored one.
 
-Weights become whole numbers of 16 bits, relative to the largest of their row (of the factor); what is left out is counted, so
-that a page can say how much of a row it does not have.
+Weights become whole numbers of 16 bits, relative to the largest of their row (of factors: of their region); what is
+left out is counted, so that a page can say how much of a row it does not have.
 """
 
 import numpy as np
@@ -31,11 +31,11 @@ def _factors(match: FactoredMatch) -> Pack:
     query, key = match.query_factor[0], match.key_factor[0]
     return {
         "kind": "factors",
-        "query": _steps(query, query.max()),
-        "query_peak": float(query.max()),
+        "query": _bytes(_steps(query, query.amax(0)), np.uint16),
+        "query_peak": query.amax(0).tolist(),
         "gate": match.gate[0].tolist(),
-        "key": _steps(key, key.max()),
-        "key_peak": float(key.max()),
+        "key": _bytes(_steps(key, key.amax(1, keepdim=True)), np.uint16),
+        "key_peak": key.amax(1).tolist(),
     }
 
 
@@ -56,7 +56,8 @@ def _links(match: Correspondence, links: int, device: torch.device | str) -> Pac
         "t": width,
         "wide": wide,
         "index": index.cpu().numpy().astype(number).tobytes(),  # −1 becomes the largest number
-        "weight": _steps(weight, peak),
+        # What has weight keeps some, or it would look pruned.
+        "weight": _bytes(torch.where(weight > 0, _steps(weight, peak).clamp_min(1), 0), np.uint16),
         "peak": _bytes(peak, np.float32),
         "mass": _bytes(mass, np.float32),
         "entropy": _bytes(entropy, np.float32),
@@ -81,11 +82,9 @@ def _largest(index: Tensor, weight: Tensor, links: int) -> tuple[Tensor, ...]:
     return index.gather(1, best.indices).masked_fill(void, -1), best.values.clamp_min(0), mass, entropy, kept, considered
 
 
-def _steps(value: Tensor, largest: Tensor) -> bytes:
-    """Whole numbers 0 … 65535 of `largest`; what is above zero stays so, however small."""
-    relative = value.double() / largest.double().clamp_min(torch.finfo(torch.float64).tiny)
-    steps = (relative * _STEPS).round()
-    return _bytes(torch.where(value > 0, steps.clamp_min(1), 0), np.uint16)
+def _steps(value: Tensor, largest: Tensor) -> Tensor:
+    """Whole numbers 0 … 65535, parts of `largest`."""
+    return (value.double() / largest.double().clamp_min(torch.finfo(torch.float64).tiny) * _STEPS).round()
 
 
 def _bytes(value: Tensor, number: type) -> bytes:

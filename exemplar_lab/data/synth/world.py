@@ -33,8 +33,13 @@ def _named(parts: tuple[str, ...]) -> tuple[str, ...]:
 _PICTURES: dict[str, Callable[[Tensor], Tensor]] = {"people": pose_rgb, "faces": lines_rgb, "scenes": label_rgb}
 
 
-LABELS: dict[str, tuple[str, ...]] = {"people": _named(body.PARTS), "faces": _named(coat.PARTS), "scenes": CLASSES}
-"""Task -> names of the numbers in `Truth.target_part`; paintings have the parts of whatever is painted."""
+LABELS: dict[str, tuple[str, ...]] = {
+    "people": _named(body.PARTS),
+    "faces": _named(coat.PARTS),
+    "scenes": CLASSES,
+    "paintings": CLASSES,
+}
+"""Task -> names of the numbers in `Truth.target_part`; paintings have the classes of the scenes that are painted."""
 
 
 def task_of(source: Source) -> str:

@@ -13,7 +13,7 @@ function createSupply(model, onState) {
   const live = typeof model.send === "function";
   const cache = createCache();
   const open = new Map(); // number -> request
-  const background = { pins: [], strip: [], regions: [] }; // asked in this order
+  const background = { pins: [], strip: [] }; // asked in this order
   let scene = null, main = null, mainAsked = 0, backgroundAsked = 0, wanted = 0, delivered = 0, silent = !live;
 
   function reset(nextScene) {
@@ -33,7 +33,7 @@ function createSupply(model, onState) {
      moving: more will follow at once, so that rows which come too late are told as well, or nothing would be seen to move. */
   function want(request, told, moving = false) {
     main = { request, told, moving, done: false, number: ++wanted };
-    background.strip = background.regions = []; // they were about the query before
+    background.strip = []; // they were about the query before
     const known = cache.get(keyOf(request));
     if (known) return deliver(known, "kernel");
     if (silent) fallBack();
@@ -108,21 +108,22 @@ function createSupply(model, onState) {
     open.delete(message.answer);
     if (!asked.late) asked.free();
     if (silent) onState(silent = false);
-    const row = message.error ? { error: message.error } : answeredRow(buffers);
+    const row = message.error ? { error: message.error } : answeredRow(message, buffers);
     if (!row.error) cache.set(keyOf(asked.request), row);
+    if (asked.told && !row.error) asked.told(asked.request, row);
     if (main && main.done !== "kernel" && keyOf(main.request) === keyOf(asked.request)) deliver(row, "kernel");
-    else if (row.error) return pump();
-    else if (asked.told) asked.told(asked.request, row);
-    else if (main?.moving && asked.of.number > delivered) {
+    else if (!asked.told && !row.error && main?.moving && asked.of.number > delivered) {
       delivered = asked.of.number;
       asked.of.told.row(row, "kernel");
     }
     pump();
   }
 
-  function answeredRow(buffers) {
+  function answeredRow(message, buffers) {
     const [index, weight] = [numbersFrom(buffers[0], Uint32Array), numbersFrom(buffers[1], Float32Array)];
-    return rowOf(index.length || !weight.length ? index : identity(weight.length), weight);
+    const row = rowOf(index.length || !weight.length ? index : identity(weight.length), weight);
+    if (message.shares) row.shares = message.shares;
+    return row;
   }
 
   if (live) model.on("msg:custom", heard);

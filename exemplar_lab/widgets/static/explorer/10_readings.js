@@ -16,7 +16,7 @@ function lines(numbers, query, scene) {
     ["query", "The cell (column, row) in this layer's grid of height × width cells, and what lies under it", `${place(query.cell, own)} of ${own[0]}×${own[1]}${numbers.label == null ? "" : `, ${numbers.label}`}`],
     ["mass", "Sum of the weights; 1 where nothing was lost", decimals(numbers.mass, 3)],
     reverse ? ["users", "Target cells that take something from here", `${numbers.kept}`]
-      : ["links", "Links with weight; candidates that got none; cells that never were candidates", `${numbers.kept} kept, ${numbers.pruned} pruned, ${numbers.never} never`],
+      : ["links", "Links with weight; candidates that got none (cut, or too little for a float); cells that never were candidates", `${numbers.kept} kept, ${numbers.pruned} pruned, ${numbers.never} never`],
     ["spread", "exp(entropy): over how many cells the weight is spread; entropy in nats", numbers.kept ? `${few(numbers.spread)} cells (${decimals(numbers.entropy, 2)} nats)` : "–"],
     ["largest", "The cell with the largest weight, and that weight", numbers.argmax == null ? "–" : `${place(numbers.argmax, other)}, ${numbers.peak.toPrecision(2)}`],
     ["expected", "Mean point of the weight near the largest, (x, y) in pixels of the other picture", numbers.expected ? `${pixels(numbers.expected)} px` : "–"],

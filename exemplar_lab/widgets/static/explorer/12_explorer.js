@@ -185,28 +185,11 @@ function render({ model, el }) {
   function rested() {
     if (!now) return;
     others = new Map();
-    askRegions();
     const requests = scene.layers.map((_, layer) => queryAt(now.query.point, now.query.side, layer)).filter((one) => one.layer !== now.query.layer);
     supply.wantAll("strip", requests, (request, row) => {
       others.set(request.layer, { query: request, raw: row });
       drawCard(request.layer);
     });
-  }
-
-  function askRegions() {
-    const { query, raw } = now, { regions: count } = scene.layers[query.layer];
-    if (!count || raw.shares) return;
-    const all = Array.from({ length: count }, (_, r) => r), mass = total(raw.weight), shares = all.map(() => 0);
-    let missing = count;
-    const got = (r, share) => {
-      shares[r] = share;
-      if (--missing) return;
-      raw.shares = shares;
-      syncControls();
-    };
-    for (const r of query.off) got(r, 0);
-    const alone = all.filter((r) => !query.off.includes(r)).map((r) => ({ ...query, off: all.filter((one) => one !== r), region: r }));
-    supply.wantAll("regions", alone, (request, row) => got(request.region, mass > 0 ? total(row.weight) / mass : 0));
   }
 
   function askPins() {
