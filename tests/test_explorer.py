@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,15 @@ def test_any_similarity_matrix():
     cell = 1 * 4 + 2
     np.testing.assert_allclose(explorer.row((25.0, 15.0)).weight, match.weight[0, cell], atol=1e-6)
     assert explorer.numbers((25.0, 15.0))["distance"] is None and explorer.numbers((25.0, 15.0))["shares"] == {}
+
+
+def test_the_ten_lines_of_the_readme():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (lines,) = [code for code in re.findall(r"```python\n(.*?)```", readme, re.S) if "DenseMatch(" in code]
+    assert len([line for line in lines.splitlines() if line.strip()]) <= 10
+    scope: dict = {}
+    exec(lines.replace("AttentionExplorer(match", "shown = AttentionExplorer(match"), scope)
+    assert repr(scope["shown"]) == "AttentionExplorer(dense 32×32; target 256×256, exemplar 192×256)"
 
 
 def test_where_no_widget_can_be_shown_there_is_a_picture_and_the_same_words():
