@@ -16,7 +16,9 @@ from exemplar_lab.correspondence import DenseMatch, FactoredMatch, SparseMatch
 from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.world import LABELS
 from exemplar_lab.translation import Batch, Translation, Truth
+from exemplar_lab.widgets import explorer as module
 from exemplar_lab.widgets.explorer import AttentionExplorer
+from exemplar_lab.widgets.state import state_of
 
 
 def a_pair(samples: int = 2) -> tuple[Translation, Batch]:
@@ -163,11 +165,14 @@ def test_what_is_chosen_stays_when_something_else_is_shown():
     assert (explorer.layer, explorer.off, explorer.pins) == (0, {}, []) and explorer.point[0] < 2
 
 
-def test_another_sample():
+def test_another_sample(monkeypatch):
     translation, batch = a_pair()
     explorer = AttentionExplorer(translation, batch)
     before = explorer.shown
+    made = []
+    monkeypatch.setattr(module, "state_of", lambda *given: made.append(given) or state_of(*given))
     explorer.sample = 1
+    assert len(made) == 1, "once"
     np.testing.assert_allclose(explorer.row((0.5, 0.5), 0).weight, translation.matches[0].weight[1, 0], atol=1e-6)
     assert explorer.shown["target"]["views"][0]["png"] != before["target"]["views"][0]["png"]
     with pytest.raises(traitlets.TraitError, match="got sample 2, expected 0 … 1"):
@@ -177,7 +182,16 @@ def test_another_sample():
 def test_what_cannot_be_is_refused(unchecked):
     translation, batch = a_pair()
     explorer = AttentionExplorer(translation, batch)
-    for name, value in {"layer": 3, "temperature": 0.0, "top_k": -1, "side": "left"}.items():
+    never = {
+        "layer": 3,
+        "temperature": 0.0,
+        "top_k": -1,
+        "side": "left",
+        "point": (1.0,),
+        "pins": [{"x": 1, "y": 2}],
+        "off": {"0": [1]},
+    }
+    for name, value in never.items():
         before = getattr(explorer, name)
         with pytest.raises(traitlets.TraitError):
             setattr(explorer, name, value)
@@ -194,6 +208,28 @@ def test_what_cannot_be_is_refused(unchecked):
         AttentionExplorer(translation, batch, names=["a", "b"])
     with pytest.raises(ValueError, match="got sample 5, expected 0 … 1"):
         AttentionExplorer(translation, batch, sample=5)
+    with pytest.raises(ValueError, match="got 0 links of each query, expected at least one"):
+        explorer.to_html("never.html", links=0)
+    one, match = batch.target, translation.matches[0]
+    for target, exemplar, words in (
+        (one * 255, one, r"got a picture of torch.float32 from .* expected floats in \[0, 1\]"),
+        (one[:1], one, "got batches of 1 and 2 pictures"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            AttentionExplorer(match, target, exemplar)
+    for wrong, words in (
+        (-match.weight, "with weights below 0 or not finite"),
+        (match.weight * torch.nan, "with weights below 0 or not finite"),
+        (match.weight[:, :9], "whose tensors do not fit"),
+        (match.weight[:1], "with a mass of shape"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            AttentionExplorer(DenseMatch((4, 4), (4, 4), wrong), one, one, sample=1)
+    with pytest.raises(ValueError, match="got target labels of 4 × 4 pixels, expected those of their picture, 8 × 8 pixels"):
+        AttentionExplorer(match, one, one, target_labels=torch.zeros(4, 4).long())
+    with pytest.raises(ValueError, match="got truth of 4 × 4 pixels"):
+        small = Truth(torch.zeros(2, 2, 4, 4), torch.ones(2, 4, 4, dtype=torch.bool))
+        AttentionExplorer(match, one, one, truth=small)
     with pytest.raises(ValueError, match="got 300 labels"):
         AttentionExplorer(translation, batch, label_names=[str(one) for one in range(300)])
 
@@ -202,8 +238,9 @@ def test_without_a_query():
     explorer = AttentionExplorer(*a_pair())
     explorer.point = []
     assert explorer.picture().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="got no query, expected one: click a picture, or set explorer.point"):
-        explorer.row()
+    for ask in (explorer.row, explorer.numbers):
+        with pytest.raises(ValueError, match="got no query, expected one: click a picture, or set explorer.point"):
+            ask()
 
 
 def test_any_similarity_matrix():
@@ -254,21 +291,31 @@ def test_a_vector_figure_and_its_numbers(tmp_path):
     root = ET.parse(svg).getroot()
     assert root.tag.endswith("svg")
     words = " ".join(root.itertext())
-    assert "A & B" in words and "source data: view.csv" in words and "links kept" in words, "words stay words"
+    assert "A & B" in words and "source data: view.svg.csv" in words and "links kept" in words, "words stay words"
     again = svg.read_bytes()
     assert explorer.to_svg(svg).read_bytes() == again, "the same bytes each time"
-    rows = list(csv.DictReader((tmp_path / "new" / "view.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "new" / "view.svg.csv").open()))
     now = [row for row in rows if row["query"] == "now" and row["layer"] == "2: 8×8"]
     row = explorer.row(layer=1)
     assert [int(one["index"]) for one in now] == row.index.tolist()
     np.testing.assert_allclose([float(one["weight"]) for one in now], row.weight, rtol=1e-5)
     assert {one["query"] for one in rows} == {"now", "1"}
     assert explorer.to_pdf(tmp_path / "view.pdf").read_bytes().startswith(b"%PDF")
-    assert {path.name for path in tmp_path.iterdir()} == {"new", "view.pdf", "view.csv"}, "nothing half written is left"
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "view.pdf", "view.pdf.csv"}, "nothing half written is left"
+    explorer.temperature, explorer.top_k, explorer.off = 0.5, 3, {2: (1,)}
+    explorer.to_svg(svg)
+    made = [
+        (row["temperature"], row["top_k"], row["regions_off"])
+        for row in csv.DictReader((tmp_path / "new" / "view.svg.csv").open())
+    ]
+    assert set(made) == {("0.5", "3", ""), ("0.5", "3", "1")}
+    assert "without region 2" in " ".join(ET.parse(svg).getroot().itertext())
+    with pytest.raises(ValueError, match=r"view.csv, expected a name that ends in .svg"):
+        explorer.to_svg(tmp_path / "view.csv")
 
 
 def test_one_offline_file(tmp_path):
-    explorer = AttentionExplorer(*a_pair(), title="</script><script>alert(1)</script>")
+    explorer = AttentionExplorer(*a_pair(), title="</script><script>alert(1)</script> $_$")
     explorer.pins = [{"x": 1.5, "y": 2.5, "side": "target"}]
     page = explorer.to_html(tmp_path / "explorer.html", links=2).read_text(encoding="utf-8")
     assert page.count("</script>") == 2 and "alert(1)</script>" not in page

@@ -1,6 +1,7 @@
 """The attention explorer's view as a figure for a page that cannot be clicked: a paper, a talk, a saved notebook."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,14 @@ class Look:
     """A query and what is drawn of its row; points are (x, y) in pixels of the picture they lie in.
 
     at: the query. row: where it looks. expected: the middle of where it looks, or None. right: the right answers, if known.
+    users: where the exemplar is asked, the middles of the target pixels that truly come from there.
     """
 
     at: tuple[float, float]
     row: Row
     expected: tuple[float, float] | None = None
     right: Sequence[tuple[float, float]] = ()
+    users: Sequence[tuple[float, float]] = ()
 
 
 @styled
@@ -62,7 +65,7 @@ def explorer_view(
     strip = 2 * small * max(1.0, looked_at.shape[1] / looked_at.shape[2]) + 0.45 if len(layers) > 1 else 0.0
     figure = Figure(figsize=(max(2 * side + 0.3, small * len(layers)), height + strip + (0.3 if title else 0.0)))
     if title:
-        headline(figure, title)
+        headline(figure, _plain(title))
     upper, lower = figure.subfigures(2, 1, height_ratios=[height, strip]) if strip else (figure, None)
     left, right = upper.subplots(1, 2)
     show_image(left, asked, names[0])
@@ -75,7 +78,7 @@ def explorer_view(
         _query(left, *look.at)
         _links(right, look.row, looked_at)
         _answers(right, look, _CURRENT, None)
-    upper.supxlabel(words, fontsize=8, color=FAINT)
+    upper.supxlabel(_plain(words), fontsize=8, color=FAINT)
     if lower is not None:
         axes = lower.subplots(2, len(layers), squeeze=False)
         for number, (name, warp, row) in enumerate(layers):
@@ -83,11 +86,16 @@ def explorer_view(
             show_image(axes[1, number], _heated(looked_at, row))
             chosen = number == current
             axes[0, number].set_title(
-                name, fontsize=7, fontweight="bold" if chosen else "normal", color=INK if chosen else FAINT
+                _plain(name), fontsize=7, fontweight="bold" if chosen else "normal", color=INK if chosen else FAINT
             )
         axes[0, 0].set_ylabel("warp", fontsize=7)
         axes[1, 0].set_ylabel("this query", fontsize=7)
     return figure
+
+
+def _plain(words: str) -> str:
+    """Words of a user, in which two dollars are no formula."""
+    return words.replace("$", r"\$")
 
 
 def _heated(picture: Tensor, row: Row | None) -> np.ndarray:
@@ -105,7 +113,7 @@ def _query(axis: Axes, x: float, y: float) -> None:
 
 
 def _links(axis: Axes, row: Row, picture: Tensor) -> None:
-    """Dots as large as the weights, hollow diamonds where a candidate got none."""
+    """Dots as large as the weights; hollow diamonds where a candidate got none, unless these are too many to be told apart."""
     scale = torch.tensor([picture.shape[2] / row.size[1], picture.shape[1] / row.size[0]])
     points = index_to_xy(row.index, row.size) * scale
     best = row.weight.argsort(descending=True)[:_DOTS]
@@ -119,9 +127,12 @@ def _links(axis: Axes, row: Row, picture: Tensor) -> None:
 
 
 def _answers(axis: Axes, look: Look, colour: str, label: str | None) -> None:
-    """The expected point, and a line from it to the first right answer, which is a ring."""
+    """The expected point, and a line from it to the nearest of the right answers, which are rings; squares for true users."""
+    if look.users:
+        axis.scatter(*zip(*look.users, strict=True), s=9, marker="s", c="none", edgecolors="white", linewidths=0.8, zorder=4)
     if look.expected is not None and look.right:
-        x, y = zip(look.expected, look.right[0], strict=True)
+        nearest = min(look.right, key=lambda point: math.dist(point, look.expected))
+        x, y = zip(look.expected, nearest, strict=True)
         axis.plot(x, y, color=colour, lw=1.2, zorder=5, path_effects=[withStroke(linewidth=2.6, foreground=INK)])
     if look.right:
         ring(axis, *look.right[0])

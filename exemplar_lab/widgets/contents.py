@@ -12,6 +12,7 @@ from exemplar_lab.correspondence import Correspondence, FactoredMatch
 from exemplar_lab.grid import index_to_xy, xy_to_index
 from exemplar_lab.ops.rows import Row, row_of, users_of
 from exemplar_lab.translation import Batch, Translation, Truth
+from exemplar_lab.widgets.doors import check_pictures, checked_match, device_of, size_in_words
 
 SIDES = ("target", "exemplar")
 UNKNOWN = 255
@@ -44,10 +45,6 @@ class Contents:
     exemplar_labels: Int[Tensor, "he we"] | None
     label_names: tuple[str, ...]
 
-    @property
-    def device(self) -> torch.device:
-        return self.picture("target").device
-
     def views(self, side: str) -> dict[str, Tensor]:
         return self.target if side == "target" else self.exemplar
 
@@ -71,8 +68,9 @@ def of_translation(
     if not translation.matches:
         raise ValueError("got a Translation without matches, expected them: call the model with record=True")
     check_sample(sample, len(batch))
+    check_pictures(batch.target, batch.exemplar, translation.image)
     this = slice(sample, sample + 1)
-    matches = [match[this] for match in translation.matches]
+    matches = [checked_match(match, this) for match in translation.matches]
     truth = None if batch.truth is None else batch.truth[this]
     return Contents(
         title,
@@ -98,16 +96,21 @@ def of_matches(
     exemplar_labels: Int[Tensor, "... he we"] | None = None,
     title: str = "",
 ) -> Contents:
-    """Any correspondence between two pictures, or several. Pictures and labels may come without the batch axis."""
+    """Any correspondence between two pictures, or several. Pictures and labels may come without the batch axis.
+
+    Raises ValueError for pictures that are not in [0, 1], weights that are negative or not finite, and sizes that do not fit.
+    """
     several = [matches] if isinstance(matches, Correspondence) else list(matches)
     if not several:
         raise ValueError("got no correspondence, expected at least one: a DenseMatch, SparseMatch or FactoredMatch")
     target, exemplar = (one if one.ndim == 4 else one[None] for one in (target, exemplar))
     check_sample(sample, len(target))
     this = slice(sample, sample + 1)
-    several = [match[this] for match in several]
-    look = exemplar[this].to(torch.get_default_dtype())
-    warps = [match.warp(F.interpolate(look, match.key_size, mode="area"))[0] for match in several]
+    check_pictures(target, exemplar)
+    several = [checked_match(match, this) for match in several]
+    warps = [
+        match.warp(F.interpolate(exemplar[this], match.key_size, mode="area").to(device_of(match)))[0] for match in several
+    ]
 
     def labels(given: Tensor | None, known: str) -> Tensor | None:
         if given is not None:
@@ -115,14 +118,24 @@ def of_matches(
         part = None if truth is None else getattr(truth, known)
         return None if part is None else part[sample]
 
+    maps = {
+        "target labels": (labels(target_labels, "target_part"), target),
+        "exemplar labels": (labels(exemplar_labels, "exemplar_part"), exemplar),
+        "truth": (None if truth is None else truth.visible[sample], target),
+    }
+    for name, (given, picture) in maps.items():
+        if given is not None and given.shape != picture.shape[2:]:
+            raise ValueError(
+                f"got {name} of {size_in_words(given)}, expected those of their picture, {size_in_words(picture)}: resize them"
+            )
     return Contents(
         title,
         _layers(several, warps, names),
         {"target": target[sample]},
         {"exemplar": exemplar[sample]},
         None if truth is None else right_answers(truth[this])[0],
-        labels(target_labels, "target_part"),
-        labels(exemplar_labels, "exemplar_part"),
+        maps["target labels"][0],
+        maps["exemplar labels"][0],
         tuple(label_names),
     )
 
@@ -179,7 +192,7 @@ def row_at(contents: Contents, layer: int, side: str, cell: int, off: Sequence[i
     if not 0 <= cell < height * width:
         raise ValueError(f"got cell {cell}, expected 0 … {height * width - 1} in a grid of {height} × {width}")
     match = without_regions(contents.layers[layer].match, off)
-    return (row_of if side == "target" else users_of)(match, cell, contents.device)
+    return (row_of if side == "target" else users_of)(match, cell, device_of(match))
 
 
 def region_shares(contents: Contents, layer: int, side: str, cell: int, off: Sequence[int] = ()) -> list[float] | None:

@@ -26,7 +26,7 @@ from exemplar_lab.widgets.contents import (
     region_shares,
     row_at,
 )
-from exemplar_lab.widgets.numbers import Numbers, numbers_of, right_points
+from exemplar_lab.widgets.numbers import Numbers, numbers_of, right_points, truly_used_by
 from exemplar_lab.widgets.page import front_end, offline_page
 from exemplar_lab.widgets.source_data import source_data, write_whole
 from exemplar_lab.widgets.state import state_of
@@ -93,7 +93,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         contents = make(sample)
         links = self._links if portable is None else portable
         state = state_of(contents, samples, links)
-        self._make, self._samples, self._links, self._contents = make, samples, links, contents
+        self._make, self._samples, self._links, self._sample, self._contents = make, samples, links, sample, contents
         with self.hold_sync():
             layers = len(contents.layers)
             self.layer = min(self.layer, layers - 1) if self.shown else layers - 1  # opens with the finest
@@ -128,10 +128,37 @@ class AttentionExplorer(anywidget.AnyWidget):
             raise traitlets.TraitError(f"got {name} = {value}, expected one above 0" + " or 0 for all" * (name == "top_k"))
         return value
 
+    @traitlets.validate("point")
+    def _is_point(self, proposal) -> list[float]:
+        if len(proposal["value"]) not in (0, 2):
+            raise traitlets.TraitError(f"got point {proposal['value']}, expected (x, y), or () for none")
+        return proposal["value"]
+
+    @traitlets.validate("pins")
+    def _are_pins(self, proposal) -> list[dict]:
+        for pin in proposal["value"]:
+            if set(pin) != {"x", "y", "side"} or pin["side"] not in SIDES:
+                raise traitlets.TraitError(
+                    f'got the pin {pin}, expected {{"x": 12.5, "y": 30.5, "side": "target"}} (or "exemplar")'
+                )
+        return proposal["value"]
+
+    @traitlets.validate("off")
+    def _are_regions(self, proposal) -> dict[str, list[int]]:
+        off = {str(layer): list(regions) for layer, regions in proposal["value"].items()}
+        known = {str(n): getattr(one.match, "gate", None) for n, one in enumerate(self._contents.layers)}
+        for layer, regions in off.items():
+            gate = known.get(layer)
+            if gate is None or not set(regions) <= set(range(gate.shape[1])):
+                raise traitlets.TraitError(
+                    f'got off = {proposal["value"]}, expected regions by the number of a factored layer: {{"2": [0, 5]}}'
+                )
+        return off
+
     @traitlets.observe("sample")
     def _show_sample(self, change) -> None:
-        if hasattr(self, "_contents") and change["new"] != self.shown.get("sample"):
-            self._contents = self._make(change["new"])
+        if change["new"] != self._sample:
+            self._sample, self._contents = change["new"], self._make(change["new"])
             self.shown = state_of(self._contents, self._samples, self._links)
 
     def row(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Row:
@@ -140,11 +167,11 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     def _row(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Row:
         layer, side = self.layer if layer is None else layer, side or self.side
-        if not (point or self.point):
-            raise ValueError("got no query, expected one: click a picture, or set explorer.point = (x, y)")
         return row_at(self._contents, layer, side, self._cell(point or self.point, layer, side), self.off.get(str(layer), ()))
 
     def _cell(self, point: Sequence[float], layer: int, side: str) -> int:
+        if not point:
+            raise ValueError("got no query, expected one: click a picture, or set explorer.point = (x, y)")
         return cell_at(point, tuple(self._contents.picture(side).shape[1:]), self._contents.grid(layer, side))
 
     def numbers(self, point: Sequence[float] | None = None, layer: int | None = None, side: str | None = None) -> Numbers:
@@ -186,41 +213,52 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     def _look(self, point: Sequence[float]) -> Look:
         grid = self._contents.grid(self.layer, self.side)
-        right = right_points(self._contents, self._cell(point, self.layer, self.side), grid) if self.side == "target" else []
-        return Look(tuple(point), self.row(point), self.numbers(point)["expected"], right)
+        cell = self._cell(point, self.layer, self.side)
+        right = right_points(self._contents, cell, grid) if self.side == "target" else []
+        users = truly_used_by(self._contents, cell, grid) if self.side == "exemplar" else []
+        return Look(tuple(point), self.row(point), self.numbers(point)["expected"], right, users)
 
     def _words(self) -> str:
         found, layer = self.numbers(), self._contents.layers[self.layer]
         words = [f"{layer.name}, {kind_of(layer.match)}", f"mass {found['mass']:.2f}", f"{found['kept']} links kept"]
         words += [f"{found['pruned']} pruned"] * (found["pruned"] > 0)
+        words += [f"{found['never']} never considered"] * (found["never"] > 0)
         words += [f"spread over {np.exp(found['entropy']):.1f} cells"]
         words += [f"{found['distance']:.1f} px from the truth"] if found["distance"] is not None else []
+        off = [str(region + 1) for region in self.off.get(str(self.layer), ())]
+        words += [f"without region {', '.join(off)}"] * bool(off)
         words += [f"{self.temperature:g} × temperature"] * (self.temperature != 1) + [f"top {self.top_k}"] * (self.top_k > 0)
         return " · ".join(words)
 
     def to_svg(self, path: str | Path) -> Path:
-        """What is shown now as a vector figure, and beside it, as .csv, the links that it was drawn from."""
+        """What is shown now as a vector figure, and beside it, as .svg.csv, the links that it was drawn from."""
         return self._vector(Path(path), "svg")
 
     def to_pdf(self, path: str | Path) -> Path:
-        """What is shown now as a vector figure, and beside it, as .csv, the links that it was drawn from."""
+        """What is shown now as a vector figure, and beside it, as .pdf.csv, the links that it was drawn from."""
         return self._vector(Path(path), "pdf")
 
     def _vector(self, path: Path, kind: str) -> Path:
-        data = path.with_suffix(".csv")
+        if path.suffix != f".{kind}":
+            raise ValueError(f"got {path}, expected a name that ends in .{kind}")
+        data = path.with_name(f"{path.name}.csv")
         drawn = figure_bytes(self.figure(), kind, f"source data: {data.name}")
         queries = {"now": tuple(self.point)} if self.point else {}
         queries |= {str(n): (pin["x"], pin["y"]) for n, pin in enumerate(self.pins, 1) if pin["side"] == self.side}
         layers = range(len(self._contents.layers))
         rows = {(name, layer): (at, self.row(at, layer)) for name, at in queries.items() for layer in layers}
-        write_whole(data, source_data(self._contents, self.side, rows).encode())
+        made_with = self.temperature, self.top_k, self.off
+        write_whole(data, source_data(self._contents, self.side, rows, *made_with).encode())
         return write_whole(path, drawn)
 
     def to_html(self, path: str | Path, links: int = 32) -> Path:
         """One file that can be clicked in any browser, without Python and without a network.
 
-        links: of each query that the file holds; of factored layers it holds everything. The page says what mass is left out.
+        links: of each query that the file holds, at least one; of factored layers it holds everything. The page says what mass
+        is left out.
         """
+        if links < 1:
+            raise ValueError(f"got {links} links of each query, expected at least one: a page without Python has no others")
         names = ("point", "side", "layer", "temperature", "top_k", "off", "pins")
         state = {name: getattr(self, name) for name in names} | {"sample": 0, "shown": state_of(self._contents, 1, links)}
         return write_whole(Path(path), offline_page(state, repr(self), self.picture()).encode())
@@ -236,8 +274,8 @@ class AttentionExplorer(anywidget.AnyWidget):
         try:
             asked = [content[name] for name in ("layer", "side", "cell", "off")]
             row, shares = row_at(self._contents, *asked), region_shares(self._contents, *asked)
-        except (KeyError, TypeError, ValueError) as problem:
-            self.send({"answer": content["ask"], "error": str(problem)})
+        except Exception as problem:  # whatever it is, the page waits for an answer
+            self.send({"answer": content["ask"], "error": f"{problem}"})
             return
         every = len(row.index) == row.size[0] * row.size[1]
         index = b"" if every else row.index.numpy().astype("<u4").tobytes()

@@ -1,7 +1,7 @@
 """A match as bytes that a browser can draw without Python: the largest links of every query, or the factors of a factored one.
 
-Weights become whole numbers of 16 bits, relative to the largest of their row (of factors: of their region); what is
-left out is counted, so that a page can say how much of a row it does not have.
+The weights of links become whole numbers of 16 bits, relative to the largest of their row; what is left out is counted, so
+that a page can say how much of a row it does not have. Factors are sent as they are, and leave nothing out.
 """
 
 import numpy as np
@@ -28,14 +28,11 @@ def pack(match: Correspondence, links: int, device: torch.device | str = "cpu") 
 
 
 def _factors(match: FactoredMatch) -> Pack:
-    query, key = match.query_factor[0], match.key_factor[0]
     return {
         "kind": "factors",
-        "query": _bytes(_steps(query, query.amax(0)), np.uint16),
-        "query_peak": query.amax(0).tolist(),
+        "query": _bytes(match.query_factor[0], np.float32),
         "gate": match.gate[0].tolist(),
-        "key": _bytes(_steps(key, key.amax(1, keepdim=True)), np.uint16),
-        "key_peak": key.amax(1).tolist(),
+        "key": _bytes(match.key_factor[0], np.float32),
     }
 
 
@@ -56,8 +53,7 @@ def _links(match: Correspondence, links: int, device: torch.device | str) -> Pac
         "t": width,
         "wide": wide,
         "index": index.cpu().numpy().astype(number).tobytes(),  # −1 becomes the largest number
-        # What has weight keeps some, or it would look pruned.
-        "weight": _bytes(torch.where(weight > 0, _steps(weight, peak).clamp_min(1), 0), np.uint16),
+        "weight": _steps(weight, peak),
         "peak": _bytes(peak, np.float32),
         "mass": _bytes(mass, np.float32),
         "entropy": _bytes(entropy, np.float32),
@@ -82,9 +78,10 @@ def _largest(index: Tensor, weight: Tensor, links: int) -> tuple[Tensor, ...]:
     return index.gather(1, best.indices).masked_fill(void, -1), best.values.clamp_min(0), mass, entropy, kept, considered
 
 
-def _steps(value: Tensor, largest: Tensor) -> Tensor:
-    """Whole numbers 0 … 65535, parts of `largest`."""
-    return (value.double() / largest.double().clamp_min(torch.finfo(torch.float64).tiny) * _STEPS).round()
+def _steps(weight: Tensor, peak: Tensor) -> bytes:
+    """Whole numbers 0 … 65535 of `peak`; what has weight keeps some, however small, or it would look pruned."""
+    relative = weight.double() / peak.double().clamp_min(torch.finfo(torch.float64).tiny)
+    return _bytes(torch.where(weight > 0, (relative * _STEPS).round().clamp_min(1), 0), np.uint16)
 
 
 def _bytes(value: Tensor, number: type) -> bytes:

@@ -3,33 +3,39 @@
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exemplar_lab.grid import index_to_xy
 from exemplar_lab.ops.rows import Row
 from exemplar_lab.widgets.contents import Contents
 
-_COLUMNS = ("query", "side", "query_x", "query_y", "layer", "index", "x", "y", "weight")
+_COLUMNS = ("query", "side", "query_x", "query_y", "layer", "temperature", "top_k", "regions_off", "index", "x", "y", "weight")
 
 
-def source_data(contents: Contents, side: str, rows: Mapping[tuple[str, int], tuple[tuple[float, float], Row]]) -> str:
+def source_data(
+    contents: Contents,
+    side: str,
+    rows: Mapping[tuple[str, int], tuple[tuple[float, float], Row]],
+    temperature: float,
+    top_k: int,
+    off: Mapping[str, Sequence[int]],
+) -> str:
     """A line for each link, as CSV; (x, y) is the middle of the cell that is looked at, in pixels of the other picture.
 
-    rows: by the name of the query and the number of the layer, the query's point on `side` and its row.
+    rows: by the name of the query and the number of the layer, the query's point on `side` and its row. temperature, top_k,
+    off: what the rows were made with, as the explorer has them.
     """
     height, width = contents.picture("exemplar" if side == "target" else "target").shape[1:]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)
     for (name, layer), (at, row) in rows.items():
-        for index, (x, y), weight in zip(
-            row.index.tolist(), index_to_xy(row.index, row.size).tolist(), row.weight.tolist(), strict=True
-        ):
-            place = f"{x * width / row.size[1]:g}", f"{y * height / row.size[0]:g}"
-            table.writerow(
-                [name, side, *(f"{one:g}" for one in at), contents.layers[layer].name, index, *place, f"{weight:.6g}"]
-            )
+        regions = " ".join(map(str, off.get(str(layer), ())))
+        query = [name, side, *(f"{one:g}" for one in at), contents.layers[layer].name, f"{temperature:g}", top_k, regions]
+        centres = index_to_xy(row.index, row.size).tolist()
+        for index, (x, y), weight in zip(row.index.tolist(), centres, row.weight.tolist(), strict=True):
+            table.writerow([*query, index, f"{x * width / row.size[1]:g}", f"{y * height / row.size[0]:g}", f"{weight:.6g}"])
     return text.getvalue()
 
 

@@ -7,6 +7,7 @@ from exemplar_lab.correspondence import FactoredMatch
 from exemplar_lab.viz.matches import heat_colours
 from exemplar_lab.viz.style import COLOURS
 from exemplar_lab.widgets.contents import UNKNOWN, Contents, Layer, kind_of
+from exemplar_lab.widgets.doors import device_of
 from exemplar_lab.widgets.frames import row_png
 from exemplar_lab.widgets.pack import pack
 
@@ -49,7 +50,7 @@ def _layer(layer: Layer, contents: Contents, links: int) -> dict[str, object]:
         "region_maps": maps,
         "gates": match.gate[0].tolist() if factored else None,
         "warp": row_png([layer.warp]),
-        "pack": pack(match, links, contents.device) if links else None,
+        "pack": pack(match, links, device_of(match)) if links else None,
     }
 
 

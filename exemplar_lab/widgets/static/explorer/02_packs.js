@@ -62,7 +62,7 @@ function readLinks(pack) {
 }
 
 function readFactors(pack) {
-  return { ...pack, query: numbersFrom(pack.query, Uint16Array), key: numbersFrom(pack.key, Uint16Array) };
+  return { ...pack, query: numbersFrom(pack.query, Float32Array), key: numbersFrom(pack.key, Float32Array) };
 }
 
 /* The row of {side, cell, off} from what was sent with a layer. */
@@ -102,9 +102,6 @@ function usersRow(pack, key) {
   return row;
 }
 
-/* A peak may be one number, or one for each region. */
-const peakOf = (peak, region) => peak[region] ?? peak;
-
 function factoredRow(layer, side, cell, off) {
   const { pack } = layer, regions = pack.gate.length;
   const queries = cellsOf(layer.query), keys = cellsOf(layer.key);
@@ -112,8 +109,7 @@ function factoredRow(layer, side, cell, off) {
   const weight = new Float32Array(count), parts = new Float64Array(regions);
   for (let r = 0; r < regions; r++) {
     if (off.includes(r)) continue;
-    const scale = (peakOf(pack.query_peak, r) * peakOf(pack.key_peak, r)) / STEPS / STEPS;
-    const fixed = (side === "target" ? pack.query[cell * regions + r] : pack.key[r * keys + cell]) * pack.gate[r] * scale;
+    const fixed = (side === "target" ? pack.query[cell * regions + r] : pack.key[r * keys + cell]) * pack.gate[r];
     for (let i = 0; i < count; i++) {
       const value = fixed * (side === "target" ? pack.key[r * keys + i] : pack.query[i * regions + r]);
       weight[i] += value;

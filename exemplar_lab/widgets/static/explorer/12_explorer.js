@@ -68,6 +68,7 @@ function render({ model, el }) {
   async function load() {
     const shown = model.get("shown"), mine = ++loads;
     root.dataset.state = "loading";
+    supply.reset(scene); // what is under way was asked of what was shown before
     if (!shown?.layers?.length) return says("nothing is shown yet");
     let next;
     try {
@@ -114,6 +115,7 @@ function render({ model, el }) {
   function apply(changes, event) {
     const asks = ["point", "side", "layer", "off"].some((name) => name in changes && !same(changes[name], at[name])) || "point" in changes;
     at = { ...at, ...changes };
+    if (loaded !== loads) return tell(); // asked when what is to be shown is there
     if (asks) return ask(event);
     if ("pins" in changes) askPins();
     redraw(event);
