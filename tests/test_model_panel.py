@@ -269,6 +269,7 @@ def test_the_words_are_stable_and_the_picture_is_a_png():
     [
         ({"task": "dogs"}, "got the task 'dogs', expected one of people"),
         ({"tier": "simple"}, "got the tier 'simple', expected one of easy"),
+        ({"sample": 5000}, "got sample 5000, expected 0 … 1999"),
         ({"checkpoint": "none"}, "no checkpoint there"),
         ({"checkpoint": "matebit-faces-cpu"}, "which reads 68 landmarks"),
         ({"runs": "/no/such/place"}, "got the runs"),

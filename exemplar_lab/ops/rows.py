@@ -8,6 +8,7 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.grid import index_to_xy
+from exemplar_lab.ops.temperature import softened
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,9 @@ def _row(size: tuple[int, int], index: Tensor, weight: Tensor) -> Row:
 def reweighted(row: Row, temperature: float = 1.0, top_k: int = 0) -> Row:
     """The row as it were at another temperature, and with the `top_k` largest links alone (0: all); it keeps its mass.
 
-    A softmax at temperature τ becomes one at `temperature` · τ: w^(1/temperature), scaled to the row's mass. Of equal weights
-    the one with the lower index goes first. Raises ValueError for a temperature that is not above 0 and a negative top_k.
+    See `ops.temperature.softened`. Of equal weights the one with the lower index goes first. Raises ValueError for a
+    temperature that is not above 0 and a negative top_k.
     """
-    if not temperature > 0:
-        raise ValueError(f"got a temperature of {temperature}, expected one above 0: 1 leaves the row as it is")
     if top_k < 0:
         raise ValueError(f"got top_k = {top_k}, expected 0 (all links) or a number of links to keep")
     best = row.weight.argsort(descending=True, stable=True)[: top_k or None].sort().values
@@ -78,7 +77,7 @@ def reweighted(row: Row, temperature: float = 1.0, top_k: int = 0) -> Row:
     if temperature == 1 and len(kept) == int((row.weight > 0).sum()):
         return row
     weight = torch.zeros_like(row.weight)
-    weight[kept] = (row.weight[kept].log() / temperature).softmax(0) * row.weight.sum()
+    weight[kept] = softened(row.weight[kept], temperature) * (row.weight.sum() / row.weight[kept].sum())
     stays = (weight > 0) | (row.weight == 0)
     return replace(row, index=row.index[stays], weight=weight[stays])
 

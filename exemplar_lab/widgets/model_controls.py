@@ -34,7 +34,7 @@ def choice_controls(tasks: Sequence[tuple[str, str]], task: str, tier: str, samp
             continuous_update=False,
             **_LOOK,
         ),
-        "sample": whole(sample, "sample", "number of the validation pair"),
+        "sample": whole(sample, "sample", "the seed of the pair: its number in the validation split"),
         "own": ipywidgets.Checkbox(
             value=True, description="its own exemplar", indent=True, tooltip="off: the exemplar of another sample", **_LOOK
         ),

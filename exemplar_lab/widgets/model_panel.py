@@ -95,6 +95,8 @@ class ModelPanel(Panel):
         if checkpoint is not None:
             checkpoint = self._learn(str(checkpoint))
         self._show_task(checkpoint)
+        if self._value("sample") != sample:
+            raise ValueError(f"got sample {sample}, expected 0 … {self.controls['sample'].max}")
         reactions = dict.fromkeys(self.controls, self._draw) | {
             "task": self._new_task,
             "tier": self._new_tier,
