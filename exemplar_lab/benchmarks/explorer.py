@@ -10,7 +10,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from exemplar_lab.benchmarks.browser import browse
-from exemplar_lab.benchmarks.lab import cells, end_sessions, open_notebook, run_all, serve, write_notebook
+from exemplar_lab.benchmarks.lab import cells, end_sessions, open_notebook, problem, run_all, serve, write_notebook
 
 CASES = {
     "dense 64²": ("DenseMatch((64, 64), (64, 64), torch.softmax(4 * torch.randn(1, 4096, 4096), -1))", 60),
@@ -108,7 +108,8 @@ def times(clicks: int) -> tuple[str, dict[str, dict[str, list[float]]]]:
             write_notebook(lab.root / "clicked.ipynb", [_MAKE.replace("{match}", match)])
             open_notebook(page, lab, "clicked.ipynb")
             run_all(page)
-            _check(cells(page))
+            if words := problem(cells(page)):
+                raise RuntimeError(f"the notebook that is clicked failed: {words}")
             live = clicked(explorer_in(page), clicks)
             end_sessions(lab)
             page.goto((lab.root / "portable.html").as_uri())
@@ -134,9 +135,3 @@ def _summary(some: list[float], goal: int) -> dict[str, float]:
         "worst_ms": round(max(some), 1),
         "goal_ms": goal,
     }
-
-
-def _check(found: list[dict[str, Any]]) -> None:
-    raised = [one for cell in found for one in cell["outputs"] if one["output_type"] == "error"]
-    if raised:
-        raise RuntimeError(f"the notebook that is clicked failed: {raised[0]['ename']}: {raised[0]['evalue']}")

@@ -25,6 +25,7 @@ _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # all outputs are in the page, seen or not
 }
 
 _FOLDERS = {
@@ -168,6 +169,19 @@ def command(page: Page, name: str, given: dict[str, Any] | None = None, patience
 def cells(page: Page) -> list[dict[str, Any]]:
     """The cells of the open notebook as they stand: {"kind", "source", "count", "outputs"}."""
     return page.evaluate(_READ)
+
+
+def problem(found: Sequence[dict[str, Any]]) -> str:
+    """Why the first of these cells that did not run to its end did not; "" when all did. One without code need not run."""
+    for cell in found:
+        source = cell["source"].strip()
+        if cell["kind"] != "code" or not source:
+            continue
+        raised = next((one for one in cell["outputs"] if one["output_type"] == "error"), None)
+        if raised or cell["count"] is None:
+            words = f"{raised['ename']}: {raised['evalue']}" if raised else "not run"
+            return f"the cell {source.splitlines()[0]!r}: {words}"
+    return ""
 
 
 def write_notebook(path: Path, sources: Sequence[str]) -> None:
