@@ -57,14 +57,19 @@ def browser(chromium):
 
 @pytest.fixture(scope="session")
 def fresh_page(browser, lab):
-    """`with fresh_page() as page`: an empty page; afterwards it is closed, and no kernel is left."""
+    """`with fresh_page() as page`: an empty page; afterwards it is closed, no kernel is left, and nothing was wrong."""
+    context, heard = browser
 
     @contextmanager
     def opened():
-        page = browser[0].new_page()
-        yield page
-        page.close()
-        end_sessions(lab)
+        page = context.new_page()
+        try:
+            yield page
+        finally:
+            page.close()
+            end_sessions(lab)
+            wrong = taken(heard)
+        assert wrong == []
 
     return opened
 
@@ -77,8 +82,14 @@ def page(fresh_page):
 
 @pytest.fixture(autouse=True)
 def heard(browser):
-    """What pages said and asked for in this test. In the end there must be no error, and no request off this machine."""
-    heard = browser[1]
+    """What pages said and asked for in this test, and before it while the page was made that it shares with others of its
+    file: nothing is forgotten at the start. In the end there must be no error, and no request off this machine."""
+    yield browser[1]
+    assert taken(browser[1]) == []
+
+
+def taken(heard) -> list[str]:
+    """What there is to complain of; then all is forgotten, so that the next one is not blamed for it."""
+    wrong = complaints(heard)
     heard.clear()
-    yield heard
-    assert complaints(heard) == []
+    return wrong

@@ -3,41 +3,27 @@
 import json
 import random
 from math import floor
+from pathlib import Path
 
 import pytest
 
 from exemplar_lab.benchmarks.explorer import click, drawing, explorer_in, shown_row
-from exemplar_lab.benchmarks.lab import cells, run_cell
+from exemplar_lab.benchmarks.lab import cells, problem, run_cell
 
 MAKE = """
 import json
 import os
+import sys
 from pathlib import Path
 
-import torch
+sys.path.append("{here}")
+from shipped import explorer_of
 
-from exemplar_lab.data.synth.people import People
-from exemplar_lab.data.synth.scenes import Scenes
-from exemplar_lab.data.synth.world import LABELS
-from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
-from exemplar_lab.widgets.explorer import AttentionExplorer
-
-MODELS = {
-    "dense": ("cocosnet-people-cpu", "people"),
-    "sparse": ("dynast-people-cpu", "people"),
-    "factored": ("msca-scenes-cpu", "scenes"),
-}
-SOURCES = {"people": People, "scenes": Scenes}
 explorers = {}
 
 
 def explore(kind, links=0):
-    name, task = MODELS[kind]
-    batch = SOURCES[task](size=64, split="val").batch(torch.arange(2))
-    model = read_checkpoint(find_checkpoint(name)).build()
-    with torch.inference_mode():
-        translation = model(batch.condition, batch.exemplar, batch.exemplar_condition)
-    explorers[kind] = AttentionExplorer(translation, batch, portable=links, label_names=LABELS[task], title=kind)
+    explorers[kind] = explorer_of(kind, links)
     return explorers[kind]
 
 
@@ -56,7 +42,7 @@ def answer():
     traits = ("point", "side", "layer", "temperature", "top_k", "off", "pins", "sample")
     state = {name: getattr(explorer, name) for name in traits}
     Path("answered.json").write_text(json.dumps({"rows": rows, "traits": state, "process": os.getpid()}))
-"""
+""".replace("{here}", str(Path(__file__).parent))
 
 
 ROUNDED = 1e-5
@@ -73,8 +59,7 @@ class Kernel:
         """{"rows": one for each (layer, side, x, y) as the explorer has it now, "traits": its state, "process": a number}."""
         (self.folder / "asked.json").write_text(json.dumps({"kind": kind, "queries": list(queries)}))
         run_cell(self.page, self.cell)
-        raised = [one for one in cells(self.page)[self.cell]["outputs"] if one["output_type"] == "error"]
-        assert not raised, raised[0]["evalue"]
+        assert problem([cells(self.page)[self.cell]]) == ""
         return json.loads((self.folder / "answered.json").read_text())
 
     def traits(self, kind: str) -> dict:

@@ -7,13 +7,14 @@ import xml.etree.ElementTree as ET
 import pytest
 from contrast import contrast
 from exploring import MAKE, Kernel, ask, assert_same, at_rest, below, cell_of, go_to_layer, put, reaches, sizes
+from shipped import MODELS
 
 from exemplar_lab.benchmarks.explorer import drawing, latency, shown_row
 from exemplar_lab.benchmarks.lab import cells, open_notebook, run_all, run_cell, write_notebook
 
 pytestmark = pytest.mark.browser
 
-KINDS = ("dense", "sparse", "factored")
+KINDS = tuple(MODELS)
 ANSWER, RESET = 5, 6
 RESETS = """
 for one in explorers.values():

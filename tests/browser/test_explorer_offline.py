@@ -1,45 +1,25 @@
 """The explorer as one HTML file: no server, no Python, and the network off."""
 
 import xml.etree.ElementTree as ET
+from functools import cache
 from io import BytesIO
 
 import pytest
-import torch
 from exploring import ROUNDED, assert_part, cell_of, random_points, sizes
 from PIL import Image
+from shipped import MODELS, explorer_of
 
 from exemplar_lab.benchmarks.explorer import click, drawing, explorer_in, shown_row
-from exemplar_lab.data.synth.people import People
-from exemplar_lab.data.synth.scenes import Scenes
-from exemplar_lab.training.checkpoint import find_checkpoint, read_checkpoint
-from exemplar_lab.widgets.explorer import AttentionExplorer
 
 pytestmark = pytest.mark.browser
 
-MODELS = {
-    "dense": ("cocosnet-people-cpu", People),
-    "sparse": ("dynast-people-cpu", People),
-    "factored": ("msca-scenes-cpu", Scenes),
-}
 LINKS = 24
 
 
 @pytest.fixture(scope="module")
 def made():
     """`made(kind)`: an explorer of a shipped model; made once."""
-    known = {}
-
-    def make(kind: str) -> AttentionExplorer:
-        if kind not in known:
-            name, source = MODELS[kind]
-            batch = source(size=64, split="val").batch(torch.arange(1))
-            model = read_checkpoint(find_checkpoint(name)).build()
-            with torch.inference_mode():
-                translation = model(batch.condition, batch.exemplar, batch.exemplar_condition)
-            known[kind] = AttentionExplorer(translation, batch, title=f"{kind} rows")
-        return known[kind]
-
-    return make
+    return cache(explorer_of)
 
 
 @pytest.fixture
@@ -57,10 +37,11 @@ def alone(browser):
 def heard(browser):
     """What the page says and asks for; in the end there must be no error, and nothing asked for but the file itself."""
     heard = browser[1]
-    heard.clear()
     yield heard
-    assert heard.errors == []
-    assert len(heard.requests) == 1 and heard.requests[0].startswith("file://")
+    errors, requests = list(heard.errors), list(heard.requests)
+    heard.clear()
+    assert errors == []
+    assert len(requests) == 1 and requests[0].startswith("file://")
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -80,7 +61,7 @@ def test_the_file_can_be_clicked(kind, made, alone, tmp_path):
         wanted = {"index": row.index.tolist(), "weight": row.weight.tolist(), "numbers": numbers}
         assert_part(shown, wanted, links, step=ROUNDED if kind == "factored" else None)
     assert explorer.get_attribute("data-source") == "saved"
-    assert alone.title() == f"{kind} rows"
+    assert alone.title() == kind
 
 
 def test_the_file_goes_through_layers_pins_and_figures(made, alone, tmp_path):

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 from exploring import MAKE, ROUNDED, Kernel, assert_part, assert_same, below, cell_of, random_points, sizes
+from shipped import MODELS
 
 from exemplar_lab.benchmarks.explorer import click, drawing, shown_row
 from exemplar_lab.benchmarks.lab import complaints, open_notebook, run_all, save, shut_down_kernel, write_notebook
 
 pytestmark = pytest.mark.browser
 
-KINDS = ("dense", "sparse", "factored")
+KINDS = tuple(MODELS)
 LINKS = 16
 POINTS = random_points(12)
 
@@ -38,11 +39,15 @@ def saved(fresh_page, lab):
 def reopened(saved, fresh_page, lab):
     """The saved notebook, opened again, and then without any kernel."""
     with fresh_page() as page:
-        open_notebook(page, lab, "saved.ipynb")
-        for cell, _ in enumerate(KINDS, 1):
-            below(page, cell)
-        shut_down_kernel(page)
+        reopen(page, lab)
         yield page
+
+
+def reopen(page, lab) -> None:
+    open_notebook(page, lab, "saved.ipynb")
+    for cell, _ in enumerate(KINDS, 1):
+        below(page, cell)
+    shut_down_kernel(page)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,8 +69,9 @@ def test_a_saved_notebook_can_be_clicked_without_a_kernel(kind, saved, reopened)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_else_works_without_a_kernel_too(kind, reopened):
-    explorer = below(reopened, 1 + KINDS.index(kind))
+def test_everything_else_works_without_a_kernel_too(kind, saved, lab, page):
+    reopen(page, lab)
+    explorer = below(page, 1 + KINDS.index(kind))
     grids = sizes(explorer)
     click(explorer, "target", 0.3, 0.6)
     explorer.get_by_test_id("pin").click()
