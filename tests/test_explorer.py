@@ -143,6 +143,9 @@ def test_the_nearest_of_several_right_answers_counts():
     hidden = Truth(answers[:, 0], torch.zeros(1, 1, 1, dtype=torch.bool), match_set=answers)
     explorer = AttentionExplorer(match, torch.rand(3, 1, 1), torch.rand(3, 1, 8), truth=hidden)
     assert explorer.numbers((0.5, 0.5))["distance"] == 1.0
+    seen = Truth(answers[:, 0], torch.ones(1, 1, 1, dtype=torch.bool), match_set=answers)
+    explorer.show(match, torch.rand(3, 1, 1), torch.rand(3, 1, 8), truth=seen)
+    assert explorer.numbers((0.5, 0.5))["distance"] == 1.0, "of 7 and 1"
     only = Truth(answers[:, 0], torch.zeros(1, 1, 1, dtype=torch.bool))
     explorer.show(match, torch.rand(3, 1, 1), torch.rand(3, 1, 8), truth=only)
     assert explorer.numbers((0.5, 0.5))["distance"] is None, "what cannot be seen is no right answer"
@@ -172,7 +175,8 @@ def test_another_sample(monkeypatch):
     made = []
     monkeypatch.setattr(module, "state_of", lambda *given: made.append(given) or state_of(*given))
     explorer.sample = 1
-    assert len(made) == 1, "once"
+    AttentionExplorer(translation, batch, sample=1)
+    assert len(made) == 2, "once for each"
     np.testing.assert_allclose(explorer.row((0.5, 0.5), 0).weight, translation.matches[0].weight[1, 0], atol=1e-6)
     assert explorer.shown["target"]["views"][0]["png"] != before["target"]["views"][0]["png"]
     with pytest.raises(traitlets.TraitError, match="got sample 2, expected 0 … 1"):

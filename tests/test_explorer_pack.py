@@ -78,6 +78,12 @@ def test_grids_above_16_bits():
     assert sent["wide"] and np.frombuffer(sent["index"], "<u4").tolist() == [70_000, 3]
 
 
+def test_the_smallest_weight_is_not_taken_for_a_pruned_link():
+    weight = torch.tensor([[[1.0, 1e-9, 0.0]]])
+    sent = pack(SparseMatch((1, 1), (1, 3), torch.tensor([[[0, 1, 2]]]), weight), 3)
+    assert np.frombuffer(sent["weight"], "<u2").tolist() == [65535, 1, 0]
+
+
 def test_at_least_one_link():
     with pytest.raises(ValueError, match="got 0 links to send for each query, expected at least one"):
         pack(DenseMatch((1, 1), (1, 1), torch.ones(1, 1, 1)), 0)
