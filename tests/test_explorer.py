@@ -151,6 +151,15 @@ def test_the_nearest_of_several_right_answers_counts():
     assert explorer.numbers((0.5, 0.5))["distance"] is None, "what cannot be seen is no right answer"
 
 
+def test_the_exemplar_knows_who_truly_uses_it():
+    explorer = AttentionExplorer(*a_pair())
+    explorer.side, explorer.layer = "exemplar", 1
+    assert explorer._look((4.5, 3.5)).users == [(2.5, 3.5)], "everything moves by two pixels"
+    assert explorer._look((0.5, 3.5)).users == [], "nothing comes from there"
+    explorer.layer = 0
+    assert explorer._look((4.5, 3.5)).users == [(x, y) for y in (2.5, 3.5) for x in (2.5, 3.5)], "a cell of 2 × 2 pixels"
+
+
 def test_what_is_chosen_stays_when_something_else_is_shown():
     translation, batch = a_pair()
     explorer = AttentionExplorer(translation, batch)

@@ -13,6 +13,7 @@ from exemplar_lab.papers import PAPERS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "exemplar_lab").rglob("*.py"))
+PAGES = sorted(path for kind in ("js", "css") for path in (ROOT / "exemplar_lab").rglob(f"*.{kind}"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURES = sorted(path for path in (ROOT / "figures").rglob("*") if path.is_file())
 
@@ -92,7 +93,7 @@ def test_imports_point_down(path):
 
 
 @pytest.mark.parametrize(
-    "path", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
+    "path", [*SOURCES, *PAGES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_files_are_short_and_named_for_what_they_hold(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
