@@ -1,0 +1,147 @@
+"""What a folder of real images holds: which images, what the structure of each is read from, and which exemplars belong to it.
+
+Found by `layouts`, completed by `training.preparing`, kept in a file, read by `prepared.PreparedPairs`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from exemplar_lab.data import edges, pose
+
+FORMAT = 1
+FILE = "prepared.json"
+ROOM = "exemplar-lab"
+"""The folder, in that of the images, which holds FILE, the contact sheet and the cache unless another place is named."""
+
+SPLITS = ("train", "val")
+
+STRUCTURES = {
+    "edges": edges.CHANNELS,
+    "soft edges": 1,
+    "part edges": 15,
+    "pose": pose.CHANNELS,
+    "photograph": 3,
+    "labels": None,
+}
+"""What a condition shows, and its channels; of labels there are as many as classes."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image. Names are paths in the folder of the collection, with "/" on every system.
+
+    files: what its structure is read from: nothing (it is drawn from the image), a label map, OpenPose's candidate and subset,
+    or the masks of the parts of a face.
+    """
+
+    name: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the numbers of label maps mean: `first` is class 0, and the numbers after it classes 1, 2, …
+
+    255 and `void` are unknown, and so is what is smaller than `first`. masks: there is no map but a mask for each part of a
+    face, whose file name ends in the name of its class.
+    """
+
+    names: tuple[str, ...]
+    first: int = 0
+    void: int | None = None
+    masks: bool = False
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A folder of images in a known layout.
+
+    structure: one of STRUCTURES. items: by split, "train" and "val"; "style" holds images that are exemplars alone.
+    exemplars: by split, the names of a target's exemplars, best first; they may be of any split. Targets without any have
+        distorted copies of themselves. paired: exemplars show what the target shows (the same person, the same day), so that
+        the target is the right answer. how: where the exemplars come from, in words.
+    remarks: what is missing or was left out, a sentence each.
+    """
+
+    folder: Path
+    layout: str
+    structure: str
+    items: Mapping[str, tuple[Item, ...]]
+    labels: Labels | None = None
+    exemplars: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    paired: bool = False
+    how: str = ""
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.structure not in STRUCTURES:
+            raise ValueError(f"got the structure {self.structure!r}, expected one of {', '.join(STRUCTURES)}")
+        if (self.structure == "labels" or self.structure == "part edges") != (self.labels is not None):
+            raise ValueError(f"got labels {self.labels} for {self.structure}, expected them for labels and part edges alone")
+
+    @property
+    def channels(self) -> int:
+        """Of a condition."""
+        return STRUCTURES[self.structure] or len(self.labels.names)
+
+    def named(self) -> dict[str, Item]:
+        """All images of all splits by their names."""
+        return {item.name: item for items in self.items.values() for item in items}
+
+
+def write_collection(collection: Collection, room: str | Path) -> Path:
+    """`room`/prepared.json, whole or not at all. The folder of the images is kept relative to `room`, so that both can move."""
+    room = Path(room)
+    room.mkdir(parents=True, exist_ok=True)
+    folder = Path(os.path.relpath(collection.folder.resolve(), room.resolve())).as_posix()
+    written = {"format": FORMAT} | asdict(collection) | {"folder": folder}
+    path, beside = room / FILE, room / f".{FILE}.{os.getpid()}.part"
+    try:
+        beside.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def prepared_file(folder: str | Path) -> Path | None:
+    """prepared.json of a folder of images or of the room itself; None where there is none."""
+    found = (Path(folder) / FILE, Path(folder) / ROOM / FILE)
+    return next((path for path in found if path.is_file()), None)
+
+
+def read_collection(folder: str | Path) -> tuple[Collection, str]:
+    """What `write_collection` wrote, and the digest of the file, which changes with anything in it.
+
+    Raises FileNotFoundError for a folder that is not prepared, ValueError for a file that says anything else.
+    """
+    path = prepared_file(folder)
+    if path is None:
+        raise FileNotFoundError(
+            f"got {folder} without {ROOM}/{FILE}, expected a folder that is prepared: exemplar-lab prepare {folder} --task …"
+        )
+    try:
+        content = path.read_bytes()
+        said = json.loads(content)
+        if said.pop("format") != FORMAT:
+            raise KeyError("format")
+        said["folder"] = Path(os.path.normpath(path.parent / said["folder"]))
+        said["items"] = {
+            split: tuple(Item(one["name"], tuple(one["files"])) for one in items) for split, items in said["items"].items()
+        }
+        said["exemplars"] = {
+            split: {name: tuple(others) for name, others in of.items()} for split, of in said["exemplars"].items()
+        }
+        said["remarks"] = tuple(said["remarks"])
+        labels = said["labels"]
+        said["labels"] = None if labels is None else Labels(**labels | {"names": tuple(labels["names"])})
+        return Collection(**said), sha256(content).hexdigest()[:16]
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise ValueError(
+            f"got {path}, which cannot be read ({problem}); expected what this version of exemplar-lab prepare writes: "
+            "prepare the folder again"
+        ) from problem
