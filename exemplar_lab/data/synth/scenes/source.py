@@ -126,23 +126,35 @@ def repaint(
     key, other = (sample_keys(VERSION, split, numbers) for numbers in (layouts, styles))
     here = target_camera(key)
     world = settle(draw_world(key, key, here, split, Dials()))
-    style = draw_style(fold(other, "style"), split, torch.ones_like(world.snowy, dtype=torch.float64)[:1].expand(len(other)))
-    side = uniform(other, "side", (), 0.3, 0.95) * torch.where(uniform(other, "which side") < 0.5, -1.0, 1.0)
+    style, side = look_of(other, split)
     if blend is not None:
         style, side = blend.to(style) @ style, blend.to(side) @ side
     looks = len(style)
     each = torch.arange(len(key), device=key.device).repeat_interleave(looks)
-    world, camera = World(*(v[each] for v in world)), Camera(*(v[each] for v in here))
-    style = style.repeat(len(key), 1)
-    none = torch.zeros(len(each), dtype=torch.float64, device=key.device)
-    lamps = Lamps(light_of(style, side.repeat(len(key)), none), None, none.float())
+    worlds, cameras = World(*(v[each] for v in world)), Camera(*(v[each] for v in here))
+    _, labels, images = painted(worlds, cameras, style.repeat(len(key), 1), side.repeat(len(key)), size)
+    maps = F.one_hot(labels.unflatten(0, (len(key), looks))[:, 0], len(CLASSES)).movedim(-1, 1).to(images.dtype)
+    return maps, images.unflatten(0, (len(key), looks))
+
+
+def look_of(key: Int[Tensor, " s"], split: str) -> tuple[Float[Tensor, "s 9"], Float[Tensor, " s"]]:
+    """The nine numbers of the styles that the keys stand for, and the side on which their sun stands."""
+    style = draw_style(fold(key, "style"), split, torch.ones(len(key), dtype=torch.float64, device=key.device))
+    return style, uniform(key, "side", (), 0.3, 0.95) * torch.where(uniform(key, "which side") < 0.5, -1.0, 1.0)
+
+
+def painted(
+    world: World, camera: Camera, style: Float[Tensor, "n 9"], side: Float[Tensor, " n"], size: int
+) -> tuple[Int[Tensor, "n h w"], Int[Tensor, "n h w"], Float[Tensor, "n 3 h w"]]:
+    """Layers, labels and pictures of worlds under one sun, without grain. side: of the sun, as `look_of` has it."""
+    none = torch.zeros(len(style), dtype=torch.float64, device=style.device)
+    lamps = Lamps(light_of(style, side, none), None, none.float())
     view = look(world, camera, size)
     layer, picture, things, found = layers(world, view, size)
     scene = scenery(world, view, style, lamps, torch.ones_like(none), size)
-    images, _, behind = paint(scene, things, found, torch.zeros(len(each), 2, dtype=torch.long, device=key.device))
-    labels = classes_of(world, layer, picture, behind).view(len(key), looks, size, size)[:, 0]
-    maps = F.one_hot(labels, len(CLASSES)).movedim(-1, 1).to(images.dtype)
-    return maps, images.unflatten(0, (len(key), looks))
+    images, _, behind = paint(scene, things, found, torch.zeros(len(style), 2, dtype=torch.long, device=style.device))
+    labels = classes_of(world, layer, picture, behind)
+    return layer.view(-1, size, size), labels.view(-1, size, size), images
 
 
 class _Plan(NamedTuple):
