@@ -8,7 +8,7 @@ import pytest
 import torch
 from label_folders import STRIPE, fill
 
-from exemplar_lab.data import labelled
+from exemplar_lab.data import labelled, memory
 from exemplar_lab.data.crops import crops_with_global, disjoint_crops
 from exemplar_lab.data.distort import pseudo_exemplar
 from exemplar_lab.data.label_maps import CAMVID
@@ -123,28 +123,20 @@ def test_a_sample_depends_on_its_index_alone(camvid):
     assert (other.target - alone.target).abs().mean() > 0.01
 
 
-def test_photographs_are_decoded_once_within_a_bound_of_bytes(tmp_path, monkeypatch):
+def test_photographs_are_decoded_once_while_the_memory_holds_them(tmp_path, monkeypatch):
     fill(tmp_path, "train", "trainannot", many=70, size=(20, 40))
     fill(tmp_path, "val", "valannot", many=1, size=(20, 40))  # so that none of the others is held out
     source, decoded = LabelledPhotographs(16, "train", tmp_path), []
-    monkeypatch.setattr(labelled, "_kept", type(labelled._kept)())
+    memory.forget()
     honest = labelled._decoded
     monkeypatch.setattr(labelled, "_decoded", lambda *key: decoded.append(key) or honest(*key))
     first, again = source.batch(torch.arange(70)), source.batch(torch.arange(70))
-    assert len(decoded) == 70 and torch.equal(first.target, again.target)
     one = 5 * 20 * 40  # three bytes of colour and two of labels
-    monkeypatch.setattr(labelled, "_KEPT_BYTES", 10 * one)
-    source.batch(torch.arange(70, 200))
-    source = LabelledPhotographs(16, "train", tmp_path, void=7)
-    source.batch(torch.arange(70))
-    assert len(labelled._kept) == 10
-    decoded.clear()
-    source.batch(torch.arange(69, 59, -1))
-    assert not decoded
-    source.batch(torch.tensor([59, 60]))
-    assert len(decoded) == 1 and len(labelled._kept) == 10  # 69, the one asked for longest ago, made room
-    monkeypatch.setattr(labelled, "_KEPT_BYTES", 1)
-    assert torch.equal(source.batch(torch.arange(3)).target, first.target[:3]) and len(labelled._kept) == 1
+    assert len(decoded) == 70 and memory.held() == 70 * one and torch.equal(first.target, again.target)
+    LabelledPhotographs(16, "train", tmp_path, void=7).batch(torch.arange(70))
+    assert len(decoded) == 140
+    monkeypatch.setattr(memory, "MOST", 1)
+    assert torch.equal(source.batch(torch.arange(3)).target, first.target[:3])
 
 
 def test_without_truth_the_pictures_are_the_same(camvid):

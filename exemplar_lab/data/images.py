@@ -1,6 +1,5 @@
 """One image between a file and a tensor: any image that Pillow opens comes in, nothing half-written goes out."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,21 +11,26 @@ from jaxtyping import Float
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from exemplar_lab.data.whole import written_whole
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 SMALLEST = 16
 """Pixels that the shorter side of an image must have: below, four halvings leave nothing to match."""
 
 
-def read_image(path: str | Path, shortest: int | None = None) -> Float[Tensor, "3 h w"]:
+def read_image(path: str | Path, shortest: int | None = None, exact: bool = False) -> Float[Tensor, "3 h w"]:
     """The image in a file as colours in [0, 1]: upright as EXIF says, on white where transparent, grey as three equal channels.
 
     shortest: shrink, by averaging, an image whose shorter side is longer than this; nothing is enlarged.
+    exact: the result reaches from border to border of the image, so that a point lies where its share of the sides says.
+        Without it the borders of a large JPEG may lie further out, by 7 pixels at most.
 
     Raises FileNotFoundError when there is no such file, ValueError when it is no image, is cut off or is smaller than SMALLEST.
     """
     with opened(path) as file:
-        if shortest is not None:  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work
+        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work; sides that do not divide are rounded up.
+        if shortest is not None and not (exact and any(length % 8 for length in file.size)):
             file.draft(None, (2 * shortest, 2 * shortest))
         pixels = _colours(ImageOps.exif_transpose(file))
     height, width = pixels.shape[-2:]
@@ -56,14 +60,9 @@ def write_image(path: str | Path, image: Float[Tensor, "c h w"]) -> None:
         )
     pixels = (image.detach().float().clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-            picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=95)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=95)
 
 
 def find_images(folder: str | Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from exemplar_lab.data.images import find_images, opened
@@ -138,6 +138,12 @@ def label_shares(labels: Int[Tensor, "h w"], size: int, classes: int) -> Float[T
     area = (tall[:, None] * wide).float()
     total = area.new_zeros((classes + 1) * size**2).scatter_add_(0, index.flatten(), area.flatten())
     return total[: classes * size**2].view(classes, size, size) / (labels.shape[0] * labels.shape[1])
+
+
+def nearest_labels(labels: Shaped[Tensor, "h w"], size: tuple[int, int]) -> Shaped[Tensor, "hn wn"]:
+    """A label map at another size (h, w): of each new pixel the label at its centre."""
+    down, across = ((2 * torch.arange(new) + 1) * old // (2 * new) for old, new in zip(labels.shape, size, strict=True))
+    return labels[down[:, None].to(labels.device), across.to(labels.device)]
 
 
 def _pieces(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

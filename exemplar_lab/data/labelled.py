@@ -1,8 +1,7 @@
 """Photographs with label maps as a source of batches: a square of one, its labels as the condition, another as the exemplar."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
 
@@ -13,17 +12,14 @@ from torch import Tensor
 
 from exemplar_lab.data.distort import pixel_centres
 from exemplar_lab.data.images import SMALLEST, read_image, read_size, resize
-from exemplar_lab.data.label_maps import MOST, SPLITS, find_pairs, label_shares, read_labels, read_names, survey
+from exemplar_lab.data.label_maps import MOST, SPLITS, find_pairs, label_shares, nearest_labels, read_labels, read_names, survey
+from exemplar_lab.data.memory import remembered
 from exemplar_lab.data.photos import split_by_name
 from exemplar_lab.data.seeds import sample_keys, uniform
 from exemplar_lab.translation import Batch, Truth
 
 VERSION = 1
 """Raised whenever the same index gives another sample than before."""
-
-_KEPT_BYTES = 2**29
-"""Of decoded photographs and labels, all sources of a process together. The 367 pairs of CamVid take 317 MB, 468 with those of
-its other split 404 MB."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,8 @@ class LabelledPhotographs:
         part = torch.empty(2, len(keys), size, size, dtype=torch.long, device=device)
         window = torch.empty(2, len(keys), 3)
         for i, index in enumerate(indices.tolist()):
-            colours, labels = _read(*pairs[index % len(pairs)], 4 * size, self.void, str(device))
+            key = *pairs[index % len(pairs)], 4 * size, self.void, str(device)
+            colours, labels = remembered(key, partial(_decoded, *key))
             for j in (0, 1):  # the target, the exemplar
                 left, top, side = _square(labels.shape, max(float(size), self.closest * min(labels.shape)), *place[i][j])
                 rows, columns = slice(top, top + side), slice(left, left + side)
@@ -138,8 +135,7 @@ class LabelledPhotographs:
                 image[j, i] = resize(seen.float() / 255, (size, size))
                 condition[j, i] = label_shares(named, size, classes)
                 if self.truth:
-                    centre = (2 * torch.arange(size, device=device) + 1) * side // (2 * size)
-                    part[j, i] = named[centre[:, None], centre]
+                    part[j, i] = nearest_labels(named, (size, size))
                     window[j, i] = torch.tensor([left, top, side])
         return Batch(
             condition=condition[0],
@@ -185,19 +181,6 @@ def _square(shape: tuple[int, int], least: float, zoom: float, across: float, do
 
 
 _Pair = tuple[UInt8[Tensor, "3 h w"], Int[Tensor, "h w"]]
-_kept: OrderedDict[tuple, _Pair] = OrderedDict()
-
-
-def _read(photograph: Path, labels: Path, shortest: int, void: int | None, device: str) -> _Pair:
-    """`_decoded`, from memory where it was asked for not long ago; see _KEPT_BYTES."""
-    key = photograph, labels, shortest, void, device
-    pair = _kept.pop(key, None)
-    _kept[key] = _decoded(*key) if pair is None else pair
-    if pair is None:
-        total = sum(one.nbytes for both in _kept.values() for one in both)
-        while total > _KEPT_BYTES and len(_kept) > 1:
-            total -= sum(one.nbytes for one in _kept.popitem(last=False)[1])
-    return _kept[key]
 
 
 def _decoded(photograph: Path, labels: Path, shortest: int, void: int | None, device: str) -> _Pair:
