@@ -18,8 +18,9 @@ PER_POINT = ("epe", "fl", "pck", "set_pck", "footprint", "cycle")
 _OF_MATCHES = ("epe", "pck@0.1", "pck@0.05", "set_pck@0.1", "footprint")
 _OF_WARPS = ("warp_l1", "warp_l1_ratio", "albedo_l1_ratio", "warp_ssim")
 _OF_STYLES = ("content_ssim", "edge_correlation", "style_loss", "content_loss", "painting_l1")
+_OF_PAIRS = ("pair_warp_l1", "pair_warp_psnr", "pair_image_l1", "pair_image_psnr")
 _OF_CLASSES = ("transfer_rank", "cophenetic")
-SHOWN = _OF_MATCHES + _OF_WARPS + _OF_CLASSES + _OF_STYLES
+SHOWN = _OF_MATCHES + _OF_WARPS + _OF_PAIRS + _OF_CLASSES + _OF_STYLES
 """What a table shows where nothing else is asked for; columns that no row has are left out."""
 
 

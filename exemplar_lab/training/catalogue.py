@@ -27,6 +27,14 @@ _STRUCTURE = {
     "LabelledPhotographs": "labels of a folder",
 }
 
+_PREPARED = {
+    "pose": "a pose",
+    "labels": "labels of a folder",
+    "photograph": "a photograph",
+    "part edges": "the parts of a face",
+}
+"""What structures of `data.collection` are called here, where that is not their own name."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -86,7 +94,7 @@ def describe(where: str | Path, name: str | None = None) -> Described:
             kind,
             config["size"],
             config["condition_channels"],
-            reads(kind, source.get("tier")),
+            reads(kind, source.get("tier"), source.get("structure")),
             config.get("exemplar_sees_condition", about["model"] in ("dynast", "msca")),
         )
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as problem:
@@ -96,8 +104,13 @@ def describe(where: str | Path, name: str | None = None) -> Described:
         ) from problem
 
 
-def reads(source: str, tier: Any = None) -> str:
-    """What the conditions of a kind of source show, at a tier; the parts of scenes are what they show anyway."""
+def reads(source: str, tier: Any = None, structure: str | None = None) -> str:
+    """What the conditions of a kind of source show, at a tier; the parts of scenes are what they show anyway.
+
+    structure: of a prepared folder.
+    """
+    if structure is not None:
+        return _PREPARED.get(structure, structure)
     task = next((name for name, kind in TASKS.items() if kind.__name__ == source), None)
     gap = "structure" if task is None or tier is None else dials_of(tier, task).gap
     gap = "structure" if (source, gap) == ("Scenes", "parts") else gap

@@ -111,7 +111,7 @@ def matching_scores(asked: Asked, transfer: Float[Tensor, "c c"] | None = None) 
     batch, rows = asked.batch, {}
     for name, given in asked.given.items():
         rows[name] = _match_scores(last_match(given), batch, transfer)
-        rows[name] |= _image_scores(given, batch) if isinstance(given, Translation) else {}
+        rows[name] |= image_scores(given, batch) if isinstance(given, Translation) else {}
     for words, matches in asked.references.items():
         copy = matches["copy"]
         rows["oracle" + words] = _oracle_scores(batch, copy.query_size, copy.key_size, transfer)
@@ -173,7 +173,7 @@ def measure_layers(
         batch = source.batch(chosen, device=device)
         translation = model(batch.condition, batch.exemplar, batch.exemplar_condition)
         names = [*layer_names(translation.matches), "output"]
-        rows = [*layer_scores(translation.matches, batch), _image_scores(translation, batch)]
+        rows = [*layer_scores(translation.matches, batch), image_scores(translation, batch)]
         for name, scores in zip(names, rows, strict=True):
             found.setdefault(name, []).append(scores)
     return joined(found)
@@ -222,7 +222,7 @@ def _transfer_scores(match: Correspondence, batch: Batch, transfer: Tensor) -> d
     return {"transfer": transfer_matrix(match, *labels, len(transfer)), "expected_transfer": expected}
 
 
-def _image_scores(translation: Translation, batch: Batch) -> dict[str, Tensor]:
+def image_scores(translation: Translation, batch: Batch) -> dict[str, Tensor]:
     """image_…: the output; warp_image_…: the last warp at the size of the image (DynaST Table 1); against the whole target."""
     everywhere = torch.ones_like(batch.target[:, 0], dtype=torch.bool)
     images = {"image": translation.image}

@@ -7,6 +7,7 @@ from typing import Any
 
 from exemplar_lab.data.labelled import LabelledPhotographs
 from exemplar_lab.data.photos import Photographs
+from exemplar_lab.data.prepared import PreparedPairs
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.data.synth.dials import dials_of
 from exemplar_lab.data.synth.world import TASKS
@@ -15,7 +16,7 @@ from exemplar_lab.models import ModelConfig
 from exemplar_lab.training.patches import Patches
 from exemplar_lab.translation import Source
 
-SOURCES = {kind.__name__: kind for kind in (Photographs, LabelledPhotographs, StylePairs, *TASKS.values())}
+SOURCES = {kind.__name__: kind for kind in (Photographs, LabelledPhotographs, PreparedPairs, StylePairs, *TASKS.values())}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from exemplar_lab.losses.style import STYLE_LAYERS, style_transfer
 from exemplar_lab.metrics.appearance import l1
 from exemplar_lab.metrics.structure import content_ssim, edge_correlation
 from exemplar_lab.ops.modulation import adain, channel_statistics
-from exemplar_lab.translation import Batch, Translator
+from exemplar_lab.translation import Batch, Source, Translator
 
 STYLE_COLUMNS = ("content_ssim", "edge_correlation", "style_loss", "content_loss", "painting_l1")
 """What `style_scores` measures; painting_l1 only where the true painting is known."""
@@ -24,7 +24,7 @@ STYLE_THROUGH_FEATURES = ("style_loss", "content_loss")
 @torch.inference_mode()
 def measure_styles(
     model: Translator,
-    source: StylePairs,
+    source: Source,
     indices: Int[Tensor, " n"],
     features: nn.Module,
     name: str = "DynaST",
@@ -40,7 +40,8 @@ def measure_styles(
     found: dict[str, list[dict[str, Tensor]]] = {}
     for chosen in progress(indices.split(batch_size)):
         batch = source.batch(chosen, device)
-        painting = source.painted(chosen, device) if source.style == "paintings" else None
+        known = isinstance(source, StylePairs) and source.style == "paintings"
+        painting = source.painted(chosen, device) if known else None
         answers = style_answers(model, batch, name) | ({} if painting is None else {"true painting": painting})
         for row, scores in style_scores(answers, batch, features, painting).items():
             found.setdefault(row, []).append(scores)

@@ -3,23 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
+from exemplar_lab.data.collection import prepared_file, read_collection
 from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.nn.edges import NETWORKS as EDGE_NETWORKS
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos
+from exemplar_lab.training.recipes.cocosnet import COCOSNET_DATA, cocosnet_photos, cocosnet_prepared
 from exemplar_lab.training.recipes.defaults import LAMBDAS, one_of
-from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos
-from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, matebit_photos
-from exemplar_lab.training.recipes.msca import MSCA_DATA, msca_labelled
-from exemplar_lab.training.recipes.style import dynast_style
+from exemplar_lab.training.recipes.dynast import DYNAST_DATA, dynast_photos, dynast_prepared
+from exemplar_lab.training.recipes.matebit import MATEBIT_DATA, matebit_photos, matebit_prepared
+from exemplar_lab.training.recipes.msca import MSCA_DATA, msca_labelled, msca_prepared
+from exemplar_lab.training.recipes.style import dynast_style, dynast_style_prepared
 
 _OF_MODEL = {
-    "cocosnet": (COCOSNET_DATA, cocosnet_photos),
-    "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos),
-    "matebit": (MATEBIT_DATA, matebit_photos),
-    "msca": (MSCA_DATA, msca_labelled),
+    "cocosnet": (COCOSNET_DATA, cocosnet_photos, cocosnet_prepared),
+    "dynast": (DYNAST_DATA | {"style": dynast_style}, dynast_photos, dynast_prepared),
+    "matebit": (MATEBIT_DATA, matebit_photos, matebit_prepared),
+    "msca": (MSCA_DATA, msca_labelled, msca_prepared),
 }
-"""Model -> what `--data` names, and the recipe for a folder of photographs."""
+"""Model -> what `--data` names, the recipe for a folder of photographs as it is, and for one that was prepared."""
 
 
 def make_recipe(
@@ -34,7 +35,8 @@ def make_recipe(
     """The recipe that the command line names: `exemplar-lab train MODEL --data DATA --profile PROFILE`.
 
     data: a task of the procedural world (people, faces, scenes, paintings), "photos", a folder of photographs, or for DynaST
-        "style". MSCA wants labels: "scenes", or a folder of photographs with label maps. None: people, for MSCA scenes.
+        "style". MSCA wants labels: "scenes", or a folder of photographs with label maps. A folder that `exemplar-lab prepare`
+        went through has its own structures and exemplars. None: people, for MSCA scenes.
     features: what perceptual losses look through: "fixed", "lab", or "vgg19", the papers' network, which needs its weights (see
         `nn.features.load_vgg19`); each with λ of its own. None: what the recipe says. MSCA looks through it too.
     edges: what Eq. (12) of MATEBIT draws edges with: "soft", or "hed", the paper's network, which needs its weights (see
@@ -42,12 +44,16 @@ def make_recipe(
 
     Raises ValueError for anything unknown.
     """
-    recipes, of_folder = _OF_MODEL[one_of(_OF_MODEL, "model", model)]
+    recipes, of_folder, of_prepared = _OF_MODEL[one_of(_OF_MODEL, "model", model)]
     data = data or next(iter(recipes))
     if data in recipes:
         recipe = recipes[data](profile, seed, variant)
     elif Path(data).is_dir():
-        recipe = of_folder(profile, seed, variant, folder=data)
+        if prepared_file(data) is None:
+            recipe = of_folder(profile, seed, variant, folder=data)
+        else:
+            style = model == "dynast" and read_collection(data)[0].structure == "photograph"
+            recipe = (dynast_style_prepared if style else of_prepared)(profile, seed, variant, folder=data)
     else:
         labelled = " with label maps" if model == "msca" else ""
         raise ValueError(

@@ -11,7 +11,17 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.cocosnet import CoCosNetConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.defaults import FIXED_FEATURE_WEIGHTS, IN_THE_OPEN, one_of, run_name, with_truth
+from exemplar_lab.training.recipes.defaults import (
+    COPIES,
+    DRAWN,
+    FIXED_FEATURE_WEIGHTS,
+    IN_THE_OPEN,
+    data_name,
+    one_of,
+    prepared_pairs,
+    run_name,
+    with_truth,
+)
 from exemplar_lab.translation import Source
 
 COCOSNET = {
@@ -138,13 +148,23 @@ def cocosnet_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", 
     """
     source = Photographs(size=_model(profile).size, folder=folder)
     name = "photos" if folder is None else Path(folder).resolve().name
-    recipe = _cocosnet(name, source, profile, seed, variant, pseudo=0.0)
-    return replace(
-        recipe,
-        model=replace(recipe.model, exemplar_sees_condition=True, temperature=0.03),
-        learning_rate=1e-3,
-        betas=(0.9, 0.999),
-    )
+    return _seeing_condition(_cocosnet(name, source, profile, seed, variant, pseudo=0.0))
+
+
+def cocosnet_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str = "") -> Recipe:
+    """CoCosNet on a folder of real images that `exemplar-lab prepare` went through.
+
+    exemplar-lab prepare FOLDER --task labels
+    exemplar-lab train cocosnet --data FOLDER
+    """
+    source = prepared_pairs(folder, _model(profile).size, DRAWN)
+    return _seeing_condition(_cocosnet(data_name(source), source, profile, seed, variant, pseudo=COPIES))
+
+
+def _seeing_condition(recipe: Recipe) -> Recipe:
+    """For photographs: the exemplar's adaptor sees the exemplar's own structure, and rows are softer than the paper's."""
+    model = replace(recipe.model, exemplar_sees_condition=True, temperature=0.03)
+    return replace(recipe, model=model, learning_rate=1e-3, betas=(0.9, 0.999))
 
 
 def _model(profile: str) -> CoCosNetConfig:

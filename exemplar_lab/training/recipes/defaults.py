@@ -1,8 +1,11 @@
 """What the recipes of several models share."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
+from pathlib import Path
 
+from exemplar_lab.data.collection import STRUCTURES
+from exemplar_lab.data.prepared import PreparedPairs
 from exemplar_lab.data.synth.dials import TIERS
 from exemplar_lab.data.synth.world import TASKS
 from exemplar_lab.losses.perceptual import FEATURE_WEIGHTS
@@ -29,6 +32,14 @@ profile learnt half as much in the same 400 steps: PCK@0.1 of 0.52 with occluder
 trained in the open (and 0.45 with occluders, which it has then never seen)."""
 
 
+DRAWN = frozenset(STRUCTURES) - {"photograph"}
+"""Structures of which a model makes the image that they were taken from; of style transfer nobody has that image."""
+
+COPIES = 0.5
+"""How many of the exemplars that were found for the images of a folder give way to distorted copies of the target: only these
+have a right answer."""
+
+
 def one_of(known: Iterable[str], what: str, got: str) -> str:
     """`got`, or a ValueError that lists what is known."""
     if got not in known:
@@ -41,6 +52,23 @@ def run_name(model: str, data: str, profile: str, variant: str, seed: int) -> st
     return f"{model}-{data}-{profile}" + (f"-{variant}" if variant != "full" else "") + (f"-seed{seed}" if seed else "")
 
 
+def prepared_pairs(folder: str | Path, size: int, wanted: Container[str] = STRUCTURES) -> PreparedPairs:
+    """The training pairs of a folder that `exemplar-lab prepare` went through, without truth, signed with its digest.
+
+    Raises ValueError where their structure is none of `wanted`.
+    """
+    source = PreparedPairs(folder, size, truth=False).signed()
+    if (got := source.collection.structure) not in wanted:
+        kinds = ", ".join(name for name in STRUCTURES if name in wanted)
+        raise ValueError(f"got {folder}, prepared with {got} for structure, expected {kinds}: prepare it with another --task")
+    return source
+
+
+def data_name(source: PreparedPairs) -> str:
+    """What runs on a prepared folder are called after: the folder of the images."""
+    return source.collection.folder.resolve().name
+
+
 def with_truth(source: Source) -> Source:
-    """A source of the world with its truth; photographs always know their flow."""
-    return replace(source, truth=True) if isinstance(source, tuple(TASKS.values())) else source
+    """A source with the truth that it has; photographs always know their flow."""
+    return replace(source, truth=True) if isinstance(source, (PreparedPairs, *TASKS.values())) else source

@@ -10,7 +10,16 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.dynast import DynaSTConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.defaults import FIXED_FEATURE_WEIGHTS, one_of, run_name, with_truth
+from exemplar_lab.training.recipes.defaults import (
+    COPIES,
+    DRAWN,
+    FIXED_FEATURE_WEIGHTS,
+    data_name,
+    one_of,
+    prepared_pairs,
+    run_name,
+    with_truth,
+)
 from exemplar_lab.translation import Source
 
 DYNAST = {
@@ -97,6 +106,16 @@ def dynast_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", fo
     """DynaST from edges to photographs, the exemplar a bent copy. exemplar-lab train dynast --data photos. Never measured."""
     source = Photographs(size=_model(profile).size, folder=folder)
     return _dynast("photos" if folder is None else Path(folder).resolve().name, source, profile, seed, variant)
+
+
+def dynast_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str = "") -> Recipe:
+    """DynaST on a folder of real images that `exemplar-lab prepare` went through; of contents and styles see `style`.
+
+    exemplar-lab prepare FOLDER --task labels
+    exemplar-lab train dynast --data FOLDER
+    """
+    source = prepared_pairs(folder, _model(profile).size, DRAWN)
+    return replace(_dynast(data_name(source), source, profile, seed, variant), pseudo=COPIES)
 
 
 def _model(profile: str) -> DynaSTConfig:

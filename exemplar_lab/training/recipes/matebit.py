@@ -10,7 +10,16 @@ from exemplar_lab.data.synth.people import People
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.matebit import MATEBITConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.defaults import LAB_FEATURE_WEIGHTS, one_of, run_name, with_truth
+from exemplar_lab.training.recipes.defaults import (
+    COPIES,
+    DRAWN,
+    LAB_FEATURE_WEIGHTS,
+    data_name,
+    one_of,
+    prepared_pairs,
+    run_name,
+    with_truth,
+)
 from exemplar_lab.translation import Source
 
 MATEBIT = {
@@ -117,6 +126,16 @@ def matebit_photos(profile: str = "cpu", seed: int = 0, variant: str = "full", f
     """MATEBIT from edges to photographs, the exemplar a bent copy. exemplar-lab train matebit --data photos. Never measured."""
     source = Photographs(size=_model(profile).size, folder=folder)
     return _matebit("photos" if folder is None else Path(folder).resolve().name, source, profile, seed, variant)
+
+
+def matebit_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str = "") -> Recipe:
+    """MATEBIT on a folder of real images that `exemplar-lab prepare` went through. Never measured.
+
+    exemplar-lab prepare FOLDER --task edges --soft
+    exemplar-lab train matebit --data FOLDER
+    """
+    source = prepared_pairs(folder, _model(profile).size, DRAWN)
+    return replace(_matebit(data_name(source), source, profile, seed, variant), pseudo=COPIES)
 
 
 def _model(profile: str) -> MATEBITConfig:

@@ -9,7 +9,7 @@ from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.training.patches import Patches
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.defaults import LAB_FEATURE_WEIGHTS, one_of, run_name
+from exemplar_lab.training.recipes.defaults import LAB_FEATURE_WEIGHTS, data_name, one_of, prepared_pairs, run_name
 from exemplar_lab.translation import Source
 
 _NARROW = {
@@ -115,6 +115,18 @@ def msca_labelled(profile: str = "cpu", seed: int = 0, variant: str = "full", fo
     source = LabelledPhotographs(size=2 * size, closest=0.7, truth=False, **where)
     name = Path(folder).resolve().name
     return _msca(name, source, LabelledPhotographs(size=size, split="val", **where), profile, seed, variant)
+
+
+def msca_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str = "") -> Recipe:
+    """MSCA on a folder of real images and label maps that `exemplar-lab prepare` went through. Never measured.
+
+    exemplar-lab prepare FOLDER --task labels
+    exemplar-lab train msca --data FOLDER
+    """
+    size = _model(profile).size
+    pairs = prepared_pairs(folder, size, ("labels",))
+    canvases = replace(pairs, size=2 * size, closest=0.7)
+    return _msca(data_name(pairs), canvases, replace(pairs, split="val", truth=True), profile, seed, variant)
 
 
 def unknown_label(folder: str | Path) -> int | None:

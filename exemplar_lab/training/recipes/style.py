@@ -1,9 +1,12 @@
 """The recipe of undistorted style transfer: the docstring says the command, how long it takes, what comes out, as measured."""
 
+from dataclasses import replace
+
 from exemplar_lab.data.style_pairs import StylePairs
 from exemplar_lab.models.dynast import DynaSTConfig
 from exemplar_lab.training.recipe import Recipe
-from exemplar_lab.training.recipes.defaults import one_of, run_name
+from exemplar_lab.training.recipes.defaults import data_name, one_of, prepared_pairs, run_name
+from exemplar_lab.translation import Source
 
 STYLE = {
     "smoke": DynaSTConfig(size=32, widths=(16, 16, 8), top_k=2, patches=4, style_hidden=8, tau=30.0),
@@ -46,13 +49,27 @@ def dynast_style(profile: str = "cpu", seed: int = 0, variant: str = "full") -> 
     0.005, 0.257 ± 0.048, 0.159 ± 0.015: by the two numbers of Fig. 8 this small network is beaten by three means and three
     deviations. gpu and paper: never run.
     """
+    size = STYLE[one_of(STYLE, "profile", profile)].size
+    return _style("style", StylePairs(size=size), profile, seed, variant)
+
+
+def dynast_style_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", folder: str = "") -> Recipe:
+    """DynaST on a folder of contents and styles that `exemplar-lab prepare` went through. Never measured.
+
+    exemplar-lab prepare FOLDER --task style
+    exemplar-lab train dynast --data FOLDER
+    """
+    source = prepared_pairs(folder, STYLE[one_of(STYLE, "profile", profile)].size, ("photograph",))
+    return _style(data_name(source), source, profile, seed, variant)
+
+
+def _style(data: str, source: Source, profile: str, seed: int, variant: str) -> Recipe:
     one_of(("full",), "variant", variant)
-    model = STYLE[one_of(STYLE, "profile", profile)]
     return Recipe(
-        name=run_name("dynast", "style", profile, variant, seed),
-        model=model,
-        source=StylePairs(size=model.size),
-        validation=StylePairs(size=model.size, split="val"),
+        name=run_name("dynast", data, profile, variant, seed),
+        model=STYLE[profile],
+        source=source,
+        validation=replace(source, split="val"),
         feature_weights={},
         seed=seed,
         **_RUN[profile],

@@ -1,0 +1,120 @@
+"""Every model on a prepared folder, from the command line: train, go on, measure."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from label_folders import fill
+from PIL import Image, ImageOps
+
+from exemplar_lab.cli import main
+from exemplar_lab.data.collection import ROOM, Collection, Item, Labels, read_collection, write_collection
+from exemplar_lab.data.prepared import PreparedPairs
+from exemplar_lab.training.catalogue import describe
+from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
+from exemplar_lab.training.evaluation import sum_up
+from exemplar_lab.training.log import read_log
+from exemplar_lab.training.pair_evaluation import measure_pairs
+from exemplar_lab.training.recipe import make_source
+from exemplar_lab.training.recipes import make_recipe
+
+
+def town(folder: Path, structure: str = "labels", exemplars: bool = True) -> Path:
+    fill(folder, "train", "trainannot", many=4)
+    fill(folder, "val", "valannot", many=2)
+    for path in (folder / "train" / "t00.0.bmp", folder / "trainannot" / "t00.0.png"):  # the exemplar of all is another picture
+        ImageOps.mirror(Image.open(path)).save(path)
+    labelled = structure in ("labels", "part edges")
+    items = {
+        split: tuple(
+            Item(f"{split}/{path.name}", (f"{split}annot/{path.stem}.png",) if labelled else ())
+            for path in sorted((folder / split).iterdir())
+        )
+        for split in ("train", "val")
+    }
+    first = items["train"][0].name
+    found = {split: {item.name: (first,) for item in of if item.name != first} for split, of in items.items()}
+    names = Labels(("a", "b", "c", "d", "e")) if labelled else None
+    write_collection(Collection(folder, "CamVid", structure, items, names, found if exemplars else {}), folder / ROOM)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "structure", "channels"),
+    [("cocosnet", "labels", 5), ("dynast", "edges", 2), ("matebit", "soft edges", 1), ("msca", "labels", 5)],
+)
+def test_a_prepared_folder_trains_and_is_measured(model, structure, channels, tmp_path, capsys):
+    folder = town(tmp_path / "town", structure)
+    run = tmp_path / "run"
+    assert main(["train", model, "--data", str(folder), "--profile", "smoke", "--out", str(run)]) == 0
+    assert len(read_log(run)) == 12
+    checkpoint = read_checkpoint(last_checkpoint(run))
+    assert checkpoint.about["recipe"]["name"] == f"{model}-town-smoke"
+    assert checkpoint.build().config.condition_channels == channels
+    source = make_source(checkpoint.about["recipe"]["validation"])
+    assert source == PreparedPairs(str(folder), 32, "val", read_collection(folder)[1], structure, source.closest)
+    assert describe(run).reads == ("labels of a folder" if structure == "labels" else structure)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows["copy"]["pair_warp_l1"]["mean"] > 0 and rows[f"{model}-town-smoke"]["pair_image_psnr"]["mean"] > 0
+    assert rows["oracle"]["epe"]["mean"] < 0.5 and "pair_warp_l1" not in rows["oracle"]
+
+
+def test_contents_and_styles_train_dynast(tmp_path, capsys):
+    folder = town(tmp_path / "town", "photograph")
+    run = tmp_path / "run"
+    assert main(["train", "dynast", "--data", str(folder), "--profile", "smoke", "--out", str(run)]) == 0
+    assert (
+        describe(run).reads == "a photograph" and read_checkpoint(last_checkpoint(run)).about["recipe"]["weights"]["style"] > 0
+    )
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows["content"]["content_ssim"]["mean"] > 0.99 and "true painting" not in rows
+
+
+@pytest.mark.parametrize(("model", "structure"), [("cocosnet", "photograph"), ("matebit", "photograph"), ("msca", "edges")])
+def test_a_model_that_cannot_use_a_structure_says_so(model, structure, tmp_path):
+    folder = town(tmp_path / "town", structure)
+    with pytest.raises(ValueError, match="prepare it with another --task"):
+        make_recipe(model, str(folder), "smoke")
+
+
+def test_a_run_is_not_resumed_on_a_folder_that_was_prepared_anew(tmp_path, capsys):
+    folder = town(tmp_path / "town", "edges")
+    command = ["train", "dynast", "--data", str(folder), "--profile", "smoke", "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    write_collection(replace(read_collection(folder)[0], how="another way"), folder / ROOM)
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "digest" in capsys.readouterr().err
+
+
+def test_without_exemplars_only_copies_are_measured(tmp_path, capsys):
+    folder = town(tmp_path / "town", "edges", exemplars=False)
+    assert main(["train", "cocosnet", "--data", str(folder), "--profile", "smoke", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert "pair_warp_l1" not in rows["copy"] and rows["copy"]["epe"]["mean"] > 1
+
+
+def test_numbers_of_pairs_are_those_of_the_warps(tmp_path):
+    source = PreparedPairs(town(tmp_path / "town"), size=32, split="val")
+    rows = measure_pairs({}, source, torch.arange(2))
+    batch = source.batch(torch.arange(2))
+    small = [torch.nn.functional.avg_pool2d(image.double(), 2) for image in (batch.exemplar, batch.target)]
+    expected = (small[0] - small[1]).abs().mean((1, 2, 3))
+    torch.testing.assert_close(rows["copy"]["pair_warp_l1"].double(), expected, atol=1e-6, rtol=0)
+    mean = sum_up(rows)["copy"]["pair_warp_l1"]["mean"]
+    assert abs(mean - expected.mean()) < 1e-6
+    torch.testing.assert_close(
+        rows["copy"]["pair_warp_psnr"].double(),
+        -10 * (small[0] - small[1]).square().mean((1, 2, 3)).log10(),
+        atol=1e-4,
+        rtol=0,
+    )
+    assert rows["nearest label"]["pair_warp_l1"].mean() < rows["random"]["pair_warp_l1"].mean()
