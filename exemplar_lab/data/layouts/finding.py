@@ -1,0 +1,73 @@
+"""What is in a folder of images, and how it is laid out: the one door to all layouts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from exemplar_lab.data.collection import Collection
+from exemplar_lab.data.layouts.label_folders import label_folders
+from exemplar_lab.data.layouts.listing import Listing, list_files
+from exemplar_lab.data.layouts.pictures import pictures
+from exemplar_lab.data.pair_lists import exemplars_of, find_pair_lists
+
+Layout = Callable[[Listing], Collection | None]
+
+LAYOUTS: Mapping[str, tuple[tuple[Layout, str], ...]] = {
+    "edges": ((pictures, "any folder of images (png, jpg, webp, bmp, tif), with folders in it"),),
+    "labels": (
+        (label_folders, "as COCO-Stuff: train_img/ (jpg) with train_label/ (png); as CamVid: train/ with trainannot/"),
+        (label_folders, "your own: images/ with labels/, files of the same name but for the suffix, and classes.txt"),
+    ),
+}
+"""By task: the layouts that are tried, in this order, and in words what each needs."""
+
+OFFICIAL_LISTS = {"DeepFashion": ("deepfashion",), "CelebAMask-HQ": ("celebahq", "celebahqedge"), "ADE20K": ("ade20k",)}
+"""What the released pair lists of a layout are called in front."""
+
+
+def find_collection(folder: str | Path, task: str, *, soft: bool = False) -> Collection:
+    """The images in a folder, what the structure of each is read from, splits, and exemplars where lists of pairs name them.
+
+    task: "edges", "labels", "pose" or "style"; soft: soft edges for "edges". Files are listed and lists are read, but no image
+    is opened, unless label maps have to say how many classes they name. What cannot be used is left out and counted in
+    `remarks`.
+
+    Raises FileNotFoundError for what is no folder, and for one that holds nothing that the task can use; ValueError for another
+    task, and for a single image, of which none can be held out.
+    """
+    if task not in LAYOUTS:
+        raise ValueError(f"got the task {task!r}, expected one of {', '.join(LAYOUTS)}: choose one of these")
+    if soft and task != "edges":
+        raise ValueError(f"got soft edges for the task {task}, expected them for edges alone: leave soft out")
+    listing = list_files(folder)
+    found = _first(listing, task, soft)
+    if found is None:
+        raise FileNotFoundError(_nothing(listing, task, soft))
+    found = replace(found, remarks=(*listing.remarks, *found.remarks))
+    lists = find_pair_lists(listing.folder, *OFFICIAL_LISTS.get(found.layout, ()))
+    return exemplars_of(found, lists) if lists else found
+
+
+def _first(listing: Listing, task: str, soft: bool) -> Collection | None:
+    if soft:
+        return pictures(listing, soft=True)
+    layouts = dict.fromkeys(layout for layout, _ in LAYOUTS[task])
+    return next((found for layout in layouts if (found := layout(listing)) is not None), None)
+
+
+def _nothing(listing: Listing, task: str, soft: bool) -> str:
+    many, files = len(listing.images), len(listing.files)
+    wanted = "; or ".join(words for _, words in LAYOUTS[task])
+    inner = [place for place in listing.folders() if _holds(listing.inner(place), task, soft)]
+    do = f"name the folder {listing.folder / inner[0]}" if inner else "rename folders, or name another one"
+    return (
+        f"got {listing.folder}, which holds {many} images and {files - many} other files, but nothing that {task} can be made "
+        f"from; expected {wanted}: {do}"
+    )
+
+
+def _holds(listing: Listing, task: str, soft: bool) -> bool:
+    try:
+        return _first(listing, task, soft) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,115 @@
+"""Which files a folder holds, found by one walk through it. No file is opened."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from exemplar_lab.data.collection import ROOM
+from exemplar_lab.data.images import SUFFIXES
+
+PASSED_OVER = {ROOM, "__MACOSX", "@eaDir", "Thumbs.db"}
+"""What programs leave behind beside one's own files, hidden files apart."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files in a folder and the folders in it but hidden ones, as sorted paths in it with "/" on every system."""
+
+    folder: Path
+    files: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return tuple(name for name in self.files if is_image(name))
+
+    def folders(self) -> tuple[str, ...]:
+        """Those directly in the folder which hold any file."""
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.files if "/" in name))
+
+    def inside(self, *places: str) -> tuple[str, ...]:
+        """The images in any of the folders `places` and the folders in them."""
+        starts = tuple(f"{place}/" for place in places)
+        return tuple(name for name in self.images if name.startswith(starts))
+
+    def inner(self, place: str) -> "Listing":
+        """Of the folder `place` alone."""
+        start = f"{place}/"
+        return Listing(self.folder / place, tuple(name.removeprefix(start) for name in self.files if name.startswith(start)))
+
+
+def list_files(folder: str | Path) -> Listing:
+    """Every file in `folder`. Links are followed, but into no folder twice; what cannot be looked into is said in `remarks`.
+
+    Raises FileNotFoundError for what is no folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise FileNotFoundError(f"got {folder}, which {what}; expected a folder of images: check the spelling")
+    files, closed, lost = [], [], []
+    waiting, seen = [""], set()
+    while waiting:
+        place = waiting.pop()
+        try:
+            facts = os.stat(folder / place)
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            with os.scandir(folder / place) as entries:
+                for entry in entries:
+                    name = f"{place}{entry.name}"
+                    if entry.name.startswith(".") or entry.name in PASSED_OVER:
+                        continue
+                    if entry.is_dir():
+                        waiting.append(f"{name}/")
+                    elif entry.is_file() and _can_be_written(name):
+                        files.append(name)
+                    else:
+                        lost.append(name)
+        except OSError as problem:
+            closed.append((place, problem))
+    remarks = [f"{folder / place} was left out: {problem.strerror}" for place, problem in closed]
+    remarks += say(lost, "entries are no files, lead nowhere, or have a name that is no text")
+    return Listing(folder, tuple(sorted(files)), tuple(remarks))
+
+
+def _can_be_written(name: str) -> bool:
+    """Names on a disk may be any bytes; in a prepared.json they must be text."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def stem(name: str) -> str:
+    """A path without the suffix of its file."""
+    return name[: len(name) - len(PurePosixPath(name).suffix)]
+
+
+def keyed(names: Iterable[str], key: Callable[[str], str | None]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Names by their keys, and those that are left over: of several with one key the first is taken, a JPEG before others."""
+    found: dict[str, str] = {}
+    over = []
+    for name in sorted(names, key=lambda name: not name.lower().endswith((".jpg", ".jpeg"))):
+        own = key(name)
+        if own is None or own in found:
+            over.append(name)
+        else:
+            found[own] = name
+    return dict(sorted(found.items())), tuple(sorted(over))
+
+
+def say(names: Iterable[str], what: str, wanted: str = "") -> tuple[str, ...]:
+    """A remark on names that are left out, or none: how many, what is wrong, which is the first, what was expected."""
+    names = [name.encode("utf-8", "replace").decode() for name in names]
+    if not names:
+        return ()
+    which = f"the first being {names[0]}" if len(names) > 1 else names[0]
+    return (f"{len(names)} {what}, {which}" + (f": expected {wanted}" if wanted else ""),)
