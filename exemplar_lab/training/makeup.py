@@ -1,0 +1,169 @@
+"""Makeup transfer (Fig. 11, 21 of [CoCosNet]), measured: what was painted on one portrait is carried to another by a match."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from exemplar_lab.correspondence import Correspondence
+from exemplar_lab.data.makeup import STROKES, Makeup, makeup_at, painted_over, premultiplied, straight
+from exemplar_lab.data.synth.faces.coat import INDEX
+from exemplar_lab.data.synth.faces.source import Faces
+from exemplar_lab.grid import cell_centres, sample_at
+from exemplar_lab.metrics.appearance import l1
+from exemplar_lab.metrics.cells import copy_match, oracle_match
+from exemplar_lab.training.evaluation import Answer, PerImage, joined, last_match
+from exemplar_lab.training.references import reference_matches
+from exemplar_lab.translation import Batch
+
+NUMBERS = ("iou", *(f"iou {name}" for name in STROKES), "l1", "spill")
+MAKEUP_REFERENCES = ("oracle on the grid", "landmarks", "nearest label", "copy", "not painted")
+PAINTABLE = ("skin", "nose", "lip_upper", "lip_lower", "mouth", "eye_right", "eye_left", "beard")
+_LEAST = 6.0
+"""Pixels that have to be painted in the target: with fewer, there is nothing to measure."""
+
+
+def carried(
+    match: Correspondence, layer: Float[Tensor, "b 4 h w"], size: tuple[int, int] | None = None, by_points: bool = False
+) -> Float[Tensor, "b 4 hq wq"]:
+    """A layer that was painted on the exemplar, carried to the target: red, green, blue, alpha.
+
+    size: of the target in pixels, by default that of the layer. The layer is averaged onto the grid of the match and warped,
+    colours weighed by alpha, and the answer is enlarged. by_points: it is read instead where each position looks
+    (`match.xy`), at its full resolution; sharper, and torn where neighbours look at different places.
+    """
+    size = size or tuple(layer.shape[-2:])
+    layer = premultiplied(layer)
+    if by_points:
+        scale = torch.tensor([layer.shape[3] / match.key_size[1], layer.shape[2] / match.key_size[0]]).to(layer)
+        points = F.interpolate(match.xy() * scale[:, None, None], size, mode="bilinear", align_corners=False)
+        mass = F.interpolate(match.mass()[:, None], size, mode="bilinear", align_corners=False)
+        return straight(sample_at(layer, points) * (mass > 0))
+    warp = match.warp(F.interpolate(layer, match.key_size, mode="area"))
+    return straight(F.interpolate(warp, size, mode="bilinear", align_corners=False).clamp(0, 1))
+
+
+def by_landmarks(
+    shape: tuple[int, int], target: Float[Tensor, "b p 2"], exemplar: Float[Tensor, "b p 2"]
+) -> Float[Tensor, "b 2 h w"]:
+    """The exemplar point of each target pixel as landmarks alone have it: moved as the nearest ones, by their inverse square
+    distance; landmarks that are hidden in either (NaN) do not count."""
+    step = (exemplar - target).nan_to_num()
+    known = (exemplar - target).isfinite().all(2)
+    at = cell_centres(shape).to(target)
+    near = (torch.cdist(at.expand(len(target), -1, -1), target.nan_to_num()).square() + 0.5).reciprocal() * known[:, None]
+    moved = at + (near @ step) / near.sum(2, keepdim=True).clamp_min(1e-9)
+    return moved.movedim(1, 2).unflatten(2, shape)
+
+
+def skin_of(part: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+    """Where a brush may paint a portrait of the procedural world."""
+    return torch.isin(part, torch.tensor([INDEX[name] for name in PAINTABLE], device=part.device))
+
+
+def exemplar_makeup(batch: Batch, numbers: Int[Tensor, " b"]) -> Makeup:
+    """Painted at the landmarks of the exemplars."""
+    size = tuple(batch.exemplar.shape[-2:])
+    return makeup_at(batch.truth.exemplar_keypoints, size, numbers, skin_of(batch.truth.exemplar_part))
+
+
+def true_makeup(batch: Batch, makeup: Makeup) -> Makeup:
+    """The strokes where the true flow has them, and nowhere else: what is hidden in the exemplar was not painted."""
+    return Makeup(makeup.colour, sample_at(makeup.cover, batch.truth.flow) * batch.truth.visible[:, None])
+
+
+def of_other_persons(batch: Batch) -> tuple[Batch, Float[Tensor, "b 68 2"], Bool[Tensor, "b h w"]]:
+    """The batch with each exemplar, and what is known of it, given to the next target: another person, whom no flow relates.
+
+    Also the landmarks of the targets and their skin, on which the same makeup can be painted anew. `truth` is left out.
+    """
+    turn = torch.arange(len(batch)).roll(1)
+    other = Batch(
+        batch.condition,
+        batch.target,
+        batch.exemplar[turn],
+        batch.exemplar_condition[turn],
+        torch.zeros_like(batch.paired),
+    )
+    return other, batch.truth.target_keypoints, skin_of(batch.truth.target_part)
+
+
+@torch.inference_mode()
+def makeup_scores(
+    answers: Mapping[str, Answer],
+    numbers: Int[Tensor, " n"],
+    others: bool = False,
+    size: int = 64,
+    tier: str = "medium",
+    batch_size: int = 16,
+    progress: Callable[[Iterable], Iterator] = iter,
+) -> PerImage:
+    """{row: {number: one value per pair}} over the validation pairs of faces.
+
+    others: False, the same person in another pose, truth is the flow; True, another person, truth is the same makeup at that
+    person's own landmarks (so there is no row "landmarks", "nearest label" or "oracle").
+    Rows: those of `answers`, each also "…, by points" (`carried`), and `MAKEUP_REFERENCES`.
+    Numbers: "iou": the smaller alpha over the larger, each summed over the picture; also stroke by stroke. "l1": of the painted
+    portraits, where makeup truly is. "spill": alpha where truly is none, over all true alpha. NaN: too little to be seen.
+    """
+    rows: dict[str, list[dict[str, Tensor]]] = {}
+    for chosen in progress(numbers.split(batch_size)):
+        batch = Faces(size, "val", tier).batch(chosen)
+        makeup = exemplar_makeup(batch, chosen)
+        if others:
+            turn = torch.arange(len(batch)).roll(1)
+            asked, points, skin = of_other_persons(batch)
+            makeup = Makeup(makeup.colour[turn], makeup.cover[turn])
+            true = makeup_at(points, (size, size), chosen[turn], skin)
+        else:
+            asked, true = batch, true_makeup(batch, makeup)
+        for row, found in carried_makeup(answers, asked, makeup).items():
+            rows.setdefault(row, []).append(_scores(found, true, asked.target))
+    return joined(rows)
+
+
+@torch.inference_mode()
+def carried_makeup(answers: Mapping[str, Answer], batch: Batch, makeup: Makeup) -> dict[str, Makeup]:
+    """{row: the makeup on the targets} of each answer, by its warp and by points, and of references; see `makeup_scores`."""
+    size = tuple(batch.target.shape[-2:])
+    matches = {name: last_match(answer(batch)) for name, answer in answers.items()}
+    found = {name: _each(match, makeup, size, False) for name, match in matches.items()}
+    found |= {f"{name}, by points": _each(match, makeup, size, True) for name, match in matches.items()}
+    if batch.truth is not None:
+        first = next(iter(matches.values()), copy_match(len(batch), size, size))
+        grids = first.query_size, first.key_size
+        found["oracle on the grid"] = _each(oracle_match(batch.truth, *grids), makeup, size, False)
+        points = by_landmarks(size, batch.truth.target_keypoints, batch.truth.exemplar_keypoints)
+        found["landmarks"] = Makeup(makeup.colour, sample_at(makeup.cover, points))
+        found["nearest label"] = _each(reference_matches(batch, size, size)["nearest label"], makeup, size, False)
+    return found | {"copy": makeup, "not painted": Makeup(makeup.colour, torch.zeros_like(makeup.cover))}
+
+
+def _each(match: Correspondence, makeup: Makeup, size: tuple[int, int], by_points: bool) -> Makeup:
+    """Stroke by stroke; `carried` leaves their colours alone."""
+    layers = [torch.cat([c[:, :, None, None].expand(-1, -1, *a.shape[1:]), a[:, None]], 1) for c, a in _strokes(makeup)]
+    return Makeup(makeup.colour, torch.cat([carried(match, one, size, by_points)[:, 3:] for one in layers], dim=1))
+
+
+def _strokes(makeup: Makeup) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(makeup.colour.unbind(1), makeup.cover.unbind(1), strict=True)
+
+
+def _scores(found: Makeup, true: Makeup, target: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
+    def overlap(one: Tensor, other: Tensor) -> Tensor:
+        smaller, larger = (f(one, other).flatten(1).sum(1) for f in (torch.minimum, torch.maximum))
+        return torch.where(other.flatten(1).sum(1) >= _LEAST, smaller / larger, torch.nan)
+
+    layers = found.layer(), true.layer()
+    alpha, wanted = (one[:, 3] for one in layers)
+    enough = wanted.flatten(1).sum(1) >= _LEAST
+    spill = (alpha * (wanted == 0)).flatten(1).sum(1) / wanted.flatten(1).sum(1)
+    painted = [painted_over(target, one) for one in layers]
+    return {
+        "iou": overlap(alpha, wanted),
+        **{f"iou {name}": overlap(found.cover[:, n], true.cover[:, n]) for n, name in enumerate(STROKES)},
+        "l1": torch.where(enough, l1(*painted, wanted > 0), torch.nan),
+        "spill": torch.where(enough, spill, torch.nan),
+    }
