@@ -11,6 +11,7 @@ from exemplar_lab.data.collection import Collection
 from exemplar_lab.data.edges import edge_condition
 from exemplar_lab.data.images import resize
 from exemplar_lab.data.label_maps import label_shares, nearest_labels
+from exemplar_lab.data.part_edges import part_edges
 from exemplar_lab.data.pose import KEYPOINTS, pose_maps
 from exemplar_lab.ops.edges import soft_edges
 
@@ -64,6 +65,8 @@ def _condition(
     size = image.shape[-1]
     if collection.structure == "labels":
         return label_shares(labels, size, len(collection.labels.names))
+    if collection.structure == "part edges":
+        return part_edges(image, part, collection.labels.names)
     if collection.structure == "pose":
         return pose_maps(keypoints[None], size)[0]
     if collection.structure == "soft edges":
