@@ -18,6 +18,7 @@ from exemplar_lab.data.collection import (
     read_collection,
     write_collection,
 )
+from exemplar_lab.data.memory import forget
 from exemplar_lab.data.prepared import PreparedPairs
 from exemplar_lab.translation import Source
 
@@ -202,3 +203,31 @@ def test_style_shows_the_photograph_and_the_style_itself(town):
 def test_an_image_smaller_than_the_squares_is_enlarged(paired):
     batch = PreparedPairs(paired, size=128, split="val").batch(torch.arange(1))
     assert batch.target.shape == (1, 3, 128, 128) and np.isfinite(batch.target.numpy()).all()
+
+
+def test_an_image_that_broke_since_gives_way_to_the_next_and_is_said_once(paired, capsys):
+    whole = PreparedPairs(paired, size=32, split="val").batch(torch.arange(2))
+    forget()
+    (paired / "val" / "v00.0.bmp").write_bytes(b"BM")
+    source = PreparedPairs(paired, size=32, split="val")
+    for _ in range(2):
+        batch = source.batch(torch.arange(2))
+    assert torch.equal(batch.target[0], whole.target[1]) and torch.equal(batch.target[1], whole.target[1])
+    said = capsys.readouterr().err
+    assert said.count("left out") == 1 and "v00.0.bmp" in said and "1 of 7 images were left out" in source.skipped.words()
+
+
+def test_a_folder_most_of_which_broke_stops(paired):
+    forget()
+    for path in (paired / "train").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="4 of 7 images that cannot be read"):
+        PreparedPairs(paired, size=32).batch(torch.arange(8))
+
+
+def test_a_split_of_which_all_broke_does_not_go_round_for_ever(paired):
+    forget()
+    for path in (paired / "val").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        PreparedPairs(paired, size=32, split="val").batch(torch.arange(1))

@@ -12,6 +12,7 @@ def train(given: argparse.Namespace) -> None:
     exemplar-lab train cocosnet --data people --profile cpu
     exemplar-lab train cocosnet --data photos
     exemplar-lab train cocosnet --data MY_FOLDER_OF_PHOTOGRAPHS
+    exemplar-lab train dynast --data MY_PREPARED_FOLDER          (see exemplar-lab prepare)
     exemplar-lab train msca --data scenes
     exemplar-lab train msca --data MY_FOLDER_OF_PHOTOGRAPHS_AND_LABELS
     torchrun --nproc-per-node 8 -m exemplar_lab train cocosnet --profile paper
@@ -43,6 +44,7 @@ def _train(recipe, run: Path, device: str) -> Path:
     """Train to the end with a progress bar; prints the last checkpoint and gives it back."""
     from tqdm.auto import tqdm
 
+    from exemplar_lab.data.prepared import PreparedPairs
     from exemplar_lab.training.checkpoint import last_checkpoint
     from exemplar_lab.training.loop import make_fabric, train
 
@@ -58,6 +60,8 @@ def _train(recipe, run: Path, device: str) -> Path:
         bar.close()
     else:
         print(f"{recipe.name}: trained already")
+    if isinstance(recipe.source, PreparedPairs) and (words := recipe.source.skipped.words()):
+        print(words)
     checkpoint = last_checkpoint(run)
     if fabric.is_global_zero:
         print(checkpoint)

@@ -14,6 +14,7 @@ from exemplar_lab.data.collection import SPLITS, Collection, Item, prepared_file
 from exemplar_lab.data.distort import pseudo_exemplar
 from exemplar_lab.data.images import SMALLEST
 from exemplar_lab.data.seeds import fold, sample_keys, uniform
+from exemplar_lab.data.skipped import Skipped
 from exemplar_lab.data.structures import View, view
 from exemplar_lab.translation import Batch, Truth, concatenate
 
@@ -36,8 +37,9 @@ class PreparedPairs:
 
     folder: of the images, or of prepared.json. copies: every exemplar is such a copy, whatever was found.
     digest, structure: of prepared.json; others than it has now are refused, "" takes any.
-    Raises FileNotFoundError for a folder that is not prepared, ValueError for settings that make no source, and in `batch` for
-    an image that can no longer be read.
+    An image that can no longer be read gives way to the next that can; `skipped` counts them.
+    Raises FileNotFoundError for a folder that is not prepared; ValueError for settings that make no source, and in `batch` when
+    most images can no longer be read.
     """
 
     folder: str | Path
@@ -83,6 +85,11 @@ class PreparedPairs:
     @cached_property
     def _named(self) -> dict[str, Item]:
         return self.collection.named()
+
+    @cached_property
+    def skipped(self) -> Skipped:
+        """What could be read when the folder was prepared, and no longer."""
+        return Skipped(tried=len(self._named))
 
     @property
     def condition_channels(self) -> int:
@@ -137,9 +144,31 @@ class PreparedPairs:
         return pairs
 
     def _views(self, items: Sequence[Item], keys: Int[Tensor, " n"]) -> list[View]:
-        found = canvases(self.collection, items, 2 * self.size, prepared_file(self.folder).parent / CACHE)
+        found = self._canvases(items)
         places, mirrored = uniform(keys, "square", (3,)).tolist(), uniform(keys, "flip").lt(self.flip).tolist()
         return [self._view(*one) for one in zip(found, places, mirrored, strict=True)]
+
+    def _canvases(self, items: Sequence[Item]) -> list[Canvas]:
+        """Of each item, or of the first one after it in its split that can be read."""
+        cache = prepared_file(self.folder).parent / CACHE
+        try:
+            return canvases(self.collection, items, 2 * self.size, cache)
+        except (OSError, ValueError):
+            return [self._first_whole(item, cache) for item in items]
+
+    def _first_whole(self, item: Item, cache: Path) -> Canvas:
+        split = next(others for others in self.collection.items.values() if item in others)
+        start = split.index(item)
+        for other in (*split[start:], *split[:start]):
+            try:
+                return canvases(self.collection, [other], 2 * self.size, cache)[0]
+            except (OSError, ValueError) as problem:
+                self.skipped.note(self.collection.folder / other.name, problem)
+                self.skipped.check()
+        raise ValueError(
+            f"got a split of {len(split)} images, none of which can be read, the first being {item.name} in {self.folder}; "
+            "expected whole images: prepare the folder again"
+        )
 
     def _view(self, canvas: Canvas, place: list[float], mirrored: bool) -> View:
         height, width = canvas.image.shape[-2:]
