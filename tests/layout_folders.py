@@ -25,7 +25,7 @@ JOINED = (
 FACES = (14721, 1999, 2994, 15064, 26397, 29922)
 """Ids, the last two of which val.txt names; that of the fourth wears glasses."""
 
-VIEWS = ("01_1_front", "02_2_side", "03_3_back", "02_7_additional")
+VIEWS = ("01_1_front", "01_2_side", "01_3_back", "01_7_additional")
 
 _BODY = (
     *((0.5, 0.15), (0.5, 0.28), (0.38, 0.28), (0.33, 0.42), (0.3, 0.55), (0.62, 0.28), (0.67, 0.42), (0.7, 0.55)),
@@ -223,9 +223,9 @@ def own_poses(folder: Path, many: int = 6, size: tuple[int, int] = (96, 72)) -> 
 def pair_lists(folder: Path) -> Path:
     """pairs/ beside the data sets in `folder`: official names, in the official style, for what the functions above made."""
     pairs = folder / "pairs"
-    write_lines(pairs / "deepfashion_self_pair.txt", [_person("00000203", "01_1_front", "02_2_side")])
+    write_lines(pairs / "deepfashion_self_pair.txt", [_person("00000203", "01_1_front", "01_2_side")])
     write_lines(
-        pairs / "deepfashion_ref_test.txt", [_person("00000205", "01_1_front") + "," + _person("00000204", "02_2_side")]
+        pairs / "deepfashion_ref_test.txt", [_person("00000205", "01_1_front") + "," + _person("00000204", "01_2_side")]
     )
     write_lines(pairs / "celebahq_ref_test.txt", ["29922.jpg,2994.jpg", "26397.jpg,14721.jpg"])
     write_lines(pairs / "ade20k_ref_test.txt", ["ADE_val_00001000.jpg,ADE_train_00001037.jpg,ADE_train_00001000.jpg"])
