@@ -1,6 +1,7 @@
 """Every model on a prepared folder, from the command line: train, go on, measure."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from exemplar_lab.training.catalogue import describe
 from exemplar_lab.training.checkpoint import last_checkpoint, read_checkpoint
 from exemplar_lab.training.evaluation import sum_up
 from exemplar_lab.training.log import read_log
+from exemplar_lab.training.loop import make_fabric, train
 from exemplar_lab.training.pair_evaluation import measure_pairs
 from exemplar_lab.training.recipe import make_source
 from exemplar_lab.training.recipes import make_recipe
+from exemplar_lab.training.samples import local_batch
 
 
 def town(folder: Path, structure: str = "labels", exemplars: bool = True) -> Path:
@@ -118,3 +121,31 @@ def test_numbers_of_pairs_are_those_of_the_warps(tmp_path):
         rtol=0,
     )
     assert rows["nearest label"]["pair_warp_l1"].mean() < rows["random"]["pair_warp_l1"].mean()
+
+
+def test_files_are_read_while_the_step_before_runs(tmp_path, monkeypatch):
+    threads = []
+
+    def batch(self, indices, device="cpu"):
+        threads.append(threading.current_thread())
+        return plain(self, indices, device)
+
+    plain = PreparedPairs.batch
+    monkeypatch.setattr(PreparedPairs, "batch", batch)
+    recipe = make_recipe("cocosnet", str(town(tmp_path / "town")), "smoke")
+    steps = train(recipe, tmp_path / "run", make_fabric("cpu"))
+    first = next(steps)
+    assert first.number == 1 and torch.equal(first.batch.target, local_batch(recipe, 1).target)
+    steps.close()  # as when the caller stops: the thread ends, and what was done is saved
+    reader = {thread for thread in threads if thread is not threading.current_thread()}
+    assert len(reader) == 1 and not reader.pop().is_alive()
+    assert [step.number for step in train(recipe, tmp_path / "run", make_fabric("cpu"))] == list(range(2, 13))
+    assert len(read_log(tmp_path / "run")) == 12
+
+
+def test_a_folder_of_label_maps_wants_to_be_prepared(tmp_path):
+    fill(tmp_path / "town", "train", "trainannot")
+    fill(tmp_path / "town", "val", "valannot", many=2)
+    with pytest.raises(ValueError, match="prepare .*town --task labels"):
+        make_recipe("cocosnet", str(tmp_path / "town"), "smoke")
+    assert make_recipe("msca", str(tmp_path / "town"), "smoke").source.condition_channels == 5

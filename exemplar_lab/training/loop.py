@@ -9,7 +9,9 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
+from exemplar_lab.data.prepared import PreparedPairs
 from exemplar_lab.training.feature_objective import Views
 from exemplar_lab.training.feature_recipe import FeatureRecipe
 from exemplar_lab.training.feature_state import FeatureState
@@ -74,10 +77,12 @@ def train(recipe: Recipe | FeatureRecipe, run: Path, fabric: Fabric | None = Non
     done = state.resume(run)
     log = StepLog(run, done) if fabric.is_global_zero else None
     saved = done
+    numbers = range(done + 1, recipe.steps + 1)
+    batches = (_one_ahead if _reads_files(recipe) else map)(state.batch, numbers)
     try:
-        for number in range(done + 1, recipe.steps + 1):
+        for number in numbers:
             start = time.perf_counter()
-            batch = state.batch(number)
+            batch = next(batches)
             values, translation = state.step(batch, number, saved_in=run)
             done = number
             if log:
@@ -87,12 +92,30 @@ def train(recipe: Recipe | FeatureRecipe, run: Path, fabric: Fabric | None = Non
                 saved = number
             yield Step(number, recipe.steps, values, time.perf_counter() - start, batch, translation)
     finally:
+        if isinstance(batches, Generator):
+            batches.close()
         if log:
             log.close()
         if done > saved and state.whole:
             state.save(run, done)
         if fabric.world_size > 1:
             state.leave_processes()
+
+
+def _reads_files(recipe: Recipe | FeatureRecipe) -> bool:
+    return isinstance(getattr(recipe, "source", None), PreparedPairs)
+
+
+def _one_ahead(make: Callable[[int], Batch], numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    """`make` of each number; while one is used the next is made in another thread, which decodes files meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque()
+        for number in numbers:
+            coming.append(pool.submit(make, number))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        for last in coming:
+            yield last.result()
 
 
 def _keep_heap() -> None:

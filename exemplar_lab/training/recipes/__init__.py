@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exemplar_lab.data.collection import prepared_file, read_collection
+from exemplar_lab.data.layouts.finding import find_collection
 from exemplar_lab.models.msca import MSCAConfig
 from exemplar_lab.nn.edges import NETWORKS as EDGE_NETWORKS
 from exemplar_lab.training.recipe import Recipe
@@ -21,6 +22,19 @@ _OF_MODEL = {
     "msca": (MSCA_DATA, msca_labelled, msca_prepared),
 }
 """Model -> what `--data` names, the recipe for a folder of photographs as it is, and for one that was prepared."""
+
+
+def _check_plain(model: str, folder: str) -> None:
+    """Raise ValueError for a folder whose label maps or masks would be taken for photographs."""
+    for task in ("labels", "pose") if model != "msca" else ():
+        try:
+            found = find_collection(folder, task)
+        except (OSError, ValueError):
+            continue
+        raise ValueError(
+            f"got {folder}, laid out as {found.layout}, expected it to be prepared first: exemplar-lab prepare {folder} --task "
+            f"{task} (or --task edges, which draws edges from its photographs)"
+        )
 
 
 def make_recipe(
@@ -50,6 +64,7 @@ def make_recipe(
         recipe = recipes[data](profile, seed, variant)
     elif Path(data).is_dir():
         if prepared_file(data) is None:
+            _check_plain(model, data)
             recipe = of_folder(profile, seed, variant, folder=data)
         else:
             style = model == "dynast" and read_collection(data)[0].structure == "photograph"
