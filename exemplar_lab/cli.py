@@ -14,6 +14,7 @@ from exemplar_lab.commands.evaluate import evaluate, evaluate_arguments
 from exemplar_lab.commands.features import features, features_arguments
 from exemplar_lab.commands.notebooks import renew, renew_arguments, run, run_arguments
 from exemplar_lab.commands.papers import equation, equation_arguments, papers
+from exemplar_lab.commands.prepare import prepare, prepare_arguments
 from exemplar_lab.commands.sweep import sweep, sweep_arguments
 from exemplar_lab.commands.train import demo, train, train_arguments
 from exemplar_lab.commands.world import world, world_arguments
@@ -55,6 +56,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
+    "prepare": Command(prepare, prepare_arguments),
     "train": Command(train, train_arguments),
     "evaluate": Command(evaluate, evaluate_arguments),
     "features": Command(features, features_arguments),
