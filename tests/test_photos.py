@@ -72,12 +72,13 @@ def test_sixteen_bits_keep_their_scale(tmp_path):
 
 
 @pytest.mark.parametrize("orientation, turn", [(3, 2), (6, 3), (8, 1)])
-def test_a_turned_photograph_stands_upright(tmp_path, orientation, turn):
+@pytest.mark.parametrize("name", ["image.png", "image.tif"])
+def test_a_turned_photograph_stands_upright(tmp_path, orientation, turn, name):
     image = noise(24, 40)
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = np.rot90(np.array(image), turn)
-    assert np.array_equal(saved(tmp_path, image, exif=exif).movedim(0, -1) * 255, upright)
+    assert np.array_equal(saved(tmp_path, image, name, exif=exif).movedim(0, -1) * 255, upright)
 
 
 def test_shrinking_on_the_way_in(tmp_path):

@@ -90,8 +90,10 @@ def find_images(folder: str | Path) -> list[Path]:
 def read_size(path: str | Path) -> tuple[int, int]:
     """The size (h, w) of an image file, upright as its EXIF says, without decoding the image; raises what `read_image` does."""
     with opened(path) as file:
+        # Pillow turns the size of a TIFF by itself, but not in all its versions.
+        stored = (file.tag_v2[256], file.tag_v2[257]) if file.format == "TIFF" else file.size
         sideways = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return (file.width, file.height) if sideways else (file.height, file.width)
+        return stored if sideways else stored[::-1]
 
 
 def square(image: Float[Tensor, "3 h w"], size: int) -> Float[Tensor, "3 {size} {size}"]:
