@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from exemplar_lab.data.collection import Collection
+from exemplar_lab.data.collection import SPLITS, Collection
 
-ENDINGS = ("_ref.txt", "_ref_test.txt", "_self_pair.txt")
-"""Of the released lists, after the name of the data set. The last holds the images of one person per line."""
+SAME = "_self_pair.txt"
+"""The end of the name of a list which holds the images of one person per line."""
+
+ENDINGS = ("_ref.txt", "_ref_test.txt", SAME)
+"""Of the released lists, after the name of the data set."""
 
 BESIDE = "pairs"
 """A folder in that of the images, or beside it, where lists are looked for too."""
@@ -75,7 +78,7 @@ def read_pair_list(path: str | Path) -> dict[str, tuple[str, ...]]:
     pairs: dict[str, tuple[str, ...]] = {}
     for names in filter(None, lines):
         pairs[names[0]] = _joined(names[0], pairs.get(names[0], ()), names[1:])
-    if path.name.endswith("_self_pair.txt"):
+    if path.name.endswith(SAME):
         for names in lines:
             for name in names[1:]:
                 pairs[name] = _joined(name, pairs.get(name, ()), names)
@@ -95,46 +98,55 @@ def find_pair_lists(folder: str | Path, *data_sets: str) -> tuple[Path, ...]:
 
 
 def exemplars_of(collection: Collection, lists: Sequence[str | Path]) -> Collection:
-    """The collection with the exemplars that `lists` name. What they name and is not there is counted in remarks.
+    """The collection with the exemplars that `lists` name, before those that it has. What they name in vain is in remarks.
 
-    Lists of one person's images make pairs whose target is the right answer, others do not, and a collection holds one kind:
-    that which serves more targets. A list that cannot be read is a remark.
+    Images of one person make pairs whose target is the right answer, others do not. A collection holds one kind, that which
+    serves more targets. A list that cannot be read is a remark.
     """
+    split_of = {item.name: split for split in SPLITS for item in collection.items.get(split, ())}
     find = Finder(collection.named())
-    kinds: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
+    known = {name: others for named in collection.exemplars.values() for name, others in named.items()}
+    served: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
     sources: dict[bool, list[str]] = {True: [], False: []}
-    remarks = []
+    remarks = list(collection.remarks)
     for path in map(Path, lists):
         try:
             said = read_pair_list(path)
         except ValueError as problem:
             remarks.append(f"{path.name} was left out: {problem}")
             continue
-        same = path.name.endswith("_self_pair.txt")
         found = {name: find(name) for name in dict.fromkeys(one for key in said for one in (key, *said[key]))}
         lost = [name for name, own in found.items() if own is None]
         if lost:
-            remarks.append(f"{len(lost)} of {len(found)} names in {path.name} are not among the images, as {lost[0]}")
+            remarks.append(f"{len(lost)} of {len(found)} names in {path.name} are not among the images, the first is {lost[0]}")
+        same = path.name.endswith(SAME)
         for name, others in said.items():
             target = found[name]
-            there = [found[other] for other in others if found[other] is not None]
-            if target is not None and there:
-                kinds[same][target] = _joined(target, kinds[same].get(target, ()), there)
-        sources[same].append(path.name)
-    split_of = {item.name: split for split in ("train", "val") for item in collection.items.get(split, ())}
-    served = {same: {name: all_ for name, all_ in pairs.items() if all_ and name in split_of} for same, pairs in kinds.items()}
+            there = [found[one] for one in others if found[one] is not None]
+            if target in split_of and (joined := _joined(target, served[same].get(target, ()), there)):
+                served[same][target] = joined
+                sources[same] = list(dict.fromkeys([*sources[same], path.name]))
+    of_its_own = known.keys() - served[collection.paired].keys()
+    if of_its_own:
+        sources[collection.paired].append(collection.how)
+        served[collection.paired] |= {name: known[name] for name in of_its_own}
     paired = len(served[True]) >= len(served[False])
     if not served[paired]:
-        return replace(collection, remarks=(*collection.remarks, *remarks))
+        return replace(collection, remarks=tuple(remarks))
     if served[not paired]:
-        remarks.append(f"{' and '.join(sources[not paired])} would serve fewer images, and cannot be mixed with other pairs")
-    exemplars = {split: {n: o for n, o in served[paired].items() if split_of[n] == split} for split in ("train", "val")}
+        remarks.append(
+            f"{', '.join(sources[not paired])}: would serve fewer images, and cannot be mixed with {sources[paired][0]}"
+        )
+    exemplars = {
+        split: {name: served[paired][name] for name, own in split_of.items() if own == split and name in served[paired]}
+        for split in SPLITS
+    }
     return replace(
         collection,
         exemplars={split: named for split, named in exemplars.items() if named},
         paired=paired,
-        how=f"named by {' and '.join(sources[paired])}",
-        remarks=(*collection.remarks, *remarks),
+        how=", ".join(sources[paired]),
+        remarks=tuple(remarks),
     )
 
 

@@ -5,19 +5,34 @@ from dataclasses import replace
 from pathlib import Path
 
 from exemplar_lab.data.collection import Collection
+from exemplar_lab.data.layouts.ade20k import ade20k
+from exemplar_lab.data.layouts.celeba import celeba_edges, celeba_labels
+from exemplar_lab.data.layouts.deepfashion import deepfashion
 from exemplar_lab.data.layouts.label_folders import label_folders
 from exemplar_lab.data.layouts.listing import Listing, list_files
+from exemplar_lab.data.layouts.own_poses import own_poses
 from exemplar_lab.data.layouts.pictures import pictures
+from exemplar_lab.data.layouts.styles import styles
 from exemplar_lab.data.pair_lists import exemplars_of, find_pair_lists
 
 Layout = Callable[[Listing], Collection | None]
 
 LAYOUTS: Mapping[str, tuple[tuple[Layout, str], ...]] = {
-    "edges": ((pictures, "any folder of images (png, jpg, webp, bmp, tif), with folders in it"),),
+    "edges": (
+        (celeba_edges, "as CelebAMask-HQ: CelebA-HQ-img/ID.jpg with CelebAMask-HQ-mask-anno/K/ID_part.png"),
+        (pictures, "any folder of images (png, jpg, webp, bmp, tif), with folders in it"),
+    ),
     "labels": (
+        (celeba_labels, "as CelebAMask-HQ: CelebA-HQ-img/ID.jpg with CelebAMask-HQ-mask-anno/K/ID_part.png"),
+        (ade20k, "as ADE20K: training/ADE_train_ID.jpg beside .png, and validation/"),
         (label_folders, "as COCO-Stuff: train_img/ (jpg) with train_label/ (png); as CamVid: train/ with trainannot/"),
         (label_folders, "your own: images/ with labels/, files of the same name but for the suffix, and classes.txt"),
     ),
+    "pose": (
+        (deepfashion, "as DeepFashion: img/…/NAME.jpg with pose/…/NAME_candidate.txt and NAME_subset.txt"),
+        (own_poses, "your own: NAME.jpg with NAME_keypoints.json or the two texts of OpenPose, or a drawn NAME_pose.png"),
+    ),
+    "style": ((styles, "photographs in content/ and images to take the style from in style/"),),
 }
 """By task: the layouts that are tried, in this order, and in words what each needs."""
 
@@ -60,6 +75,7 @@ def _nothing(listing: Listing, task: str, soft: bool) -> str:
     wanted = "; or ".join(words for _, words in LAYOUTS[task])
     inner = [place for place in listing.folders() if _holds(listing.inner(place), task, soft)]
     do = f"name the folder {listing.folder / inner[0]}" if inner else "rename folders, or name another one"
+    do += f" ({listing.remarks[0]})" if listing.remarks else ""
     return (
         f"got {listing.folder}, which holds {many} images and {files - many} other files, but nothing that {task} can be made "
         f"from; expected {wanted}: {do}"

@@ -39,23 +39,27 @@ def label_folders(listing: Listing) -> Collection | None:
 
 
 def _partners(listing: Listing) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Photographs with their label maps, of the first arrangement of folders that has any."""
+    """Photographs with their label maps, of the arrangement of folders that has most."""
     folders = {name.partition("/")[0] for name in listing.images if "/" in name}
     arrangements = [[(a.format(split), b.format(split)) for split in SPLITS] for a, b in LAYOUTS]
     arrangements.append([(image, own) for image in OWN[0] for own in OWN[1]])
+    best: tuple[dict[str, str], tuple[str, ...]] = {}, ()
     for places in arrangements:
-        places = [two for two in places if folders.issuperset(two)]
         found: dict[str, str] = {}
         remarks: tuple[str, ...] = ()
         for two in places:
-            more, said = partners(
-                *(({name: name.removeprefix(f"{place}/") for name in listing.inside(place)}) for place in two)
-            )
-            found |= more
-            remarks += said
-        if found:
-            return found, remarks
-    return beside(listing.images)
+            if folders.issuperset(two):
+                more, said = partners(
+                    *({name: name.removeprefix(f"{place}/") for name in listing.inside(place)} for place in two)
+                )
+                found |= more
+                remarks += said
+            elif places is not arrangements[-1] and folders.intersection(two):
+                there = [name for place in two for name in listing.inside(place)]
+                remarks += say(there, "images were left out", f"both {two[0]}/ and {two[1]}/")
+        if len(found) > len(best[0]):
+            best = found, remarks
+    return best if best[0] else beside(listing.images)
 
 
 def partners(images: dict[str, str], maps: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -116,8 +120,8 @@ def _counted(folder: Path, maps: Sequence[str]) -> tuple[Labels, tuple[str, ...]
         raise ValueError(f"got {len(maps)} label maps in {folder}, none of which names a class; the first problem: {problem}")
     if largest >= MOST:
         raise ValueError(
-            f"got label {largest} in {folder / maps[told.index(largest)]}, expected 0 … {MOST - 1}: label maps must name classes "
-            "and not number objects"
+            f"got label {largest} in {folder / maps[told.index(largest)]}, expected 0 … {MOST - 1}: label maps must name "
+            "classes and not number objects"
         )
     many = largest + 1
     said = f"there is no classes.txt: {many} classes, counted in the label maps, are named by their numbers"

@@ -48,30 +48,36 @@ def list_files(folder: str | Path) -> Listing:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"got {folder}, which {what}; expected a folder of images: check the spelling")
-    files, closed, lost = [], [], []
+    files, closed, lost, again = [], [], [], []
     waiting, seen = [""], set()
     while waiting:
         place = waiting.pop()
         try:
             facts = os.stat(folder / place)
             if (facts.st_dev, facts.st_ino) in seen:
+                again.append(place)
                 continue
             seen.add((facts.st_dev, facts.st_ino))
             with os.scandir(folder / place) as entries:
-                for entry in entries:
-                    name = f"{place}{entry.name}"
-                    if entry.name.startswith(".") or entry.name in PASSED_OVER:
-                        continue
-                    if entry.is_dir():
-                        waiting.append(f"{name}/")
-                    elif entry.is_file() and _can_be_written(name):
-                        files.append(name)
-                    else:
-                        lost.append(name)
+                found = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as problem:
             closed.append((place, problem))
+            continue
+        for entry in found:
+            name = f"{place}{entry.name}"
+            if entry.name.startswith(".") or entry.name in PASSED_OVER:
+                continue
+            if entry.is_dir():
+                waiting.append(f"{name}/")
+            elif entry.is_file() and _can_be_written(name):
+                files.append(name)
+            else:
+                lost.append(name)
     remarks = [f"{folder / place} was left out: {problem.strerror}" for place, problem in closed]
-    remarks += say(lost, "entries are no files, lead nowhere, or have a name that is no text")
+    remarks += say(
+        sorted(lost), "links or files were left out, which lead nowhere, are no files, or have names that are no text"
+    )
+    remarks += say(sorted(again), "links were left out, which lead into folders that are here already")
     return Listing(folder, tuple(sorted(files)), tuple(remarks))
 
 
