@@ -115,7 +115,8 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
     """The collection with `count` exemplars of each target, or as many as there are, best first.
 
     Targets of both splits look among training images, of style transfer among the style images. An image and its copies are
-    never exemplars of each other, and of several copies one can be an exemplar. Each style serves at least one training image.
+    never exemplars of each other, and of several copies one can be an exemplar. Each style serves at least one training image,
+    which then has more than `count`.
     """
     row = {name: at for at, name in enumerate(compared.of)}
     named = _still_there(collection, row) if chosen.named else {}
@@ -128,7 +129,9 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
             own = [row[item.name] for item in collection.items[split] if item.name not in found[split]]
             nearest = _search(compared, own, pool, chosen.search, count)
             if styles and split == "train" and own:
-                nearest = _each_serves(compared, own, pool, chosen.search, nearest)
+                named_already = {row[name] for of in named.values() for names in of.values() for name in names}
+                free = [at for at in pool if at not in named_already]
+                nearest = _each_serves(compared, own, free, chosen.search, nearest)
             answers = {compared.of[at]: tuple(compared.of[o] for o in few) for at, few in zip(own, nearest, strict=True) if few}
             searched += len(answers)
             found[split] |= answers
@@ -165,11 +168,11 @@ def _search(compared: Compared, own: list[int], pool: list[int], search: str, co
 
 
 def _each_serves(
-    compared: Compared, own: list[int], pool: list[int], search: str, nearest: list[tuple[int, ...]]
+    compared: Compared, own: list[int], styles: list[int], search: str, nearest: list[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Nearest neighbours have favourites: a style that is nobody's is given to the target nearest to it, as its last."""
-    unused = sorted(set(pool) - {at for few in nearest for at in few})
-    fuller = {at: few for at, few in zip(own, nearest, strict=True)}
+    unused = sorted(set(styles) - {at for few in nearest for at in few})
+    fuller = dict(zip(own, nearest, strict=True))
     for style, target in zip(unused, _search(compared, unused, own, search, 1), strict=True):
         for at in target:
             fuller[at] = (*fuller[at], style)

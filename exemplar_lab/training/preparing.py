@@ -25,8 +25,8 @@ from exemplar_lab.translation import Batch
 CONTACT = "contact.png"
 """The picture of `rows_of` beside prepared.json."""
 
-ROWS = 6
-"""Pairs of each split that are shown."""
+ROWS, COLUMNS = 6, 4
+"""Targets of each split, and exemplars of each target, that are shown at most."""
 
 Named = tuple[str | None, Float[Tensor, "3 h w"]]
 """An image and its name; None: a distorted copy of the target."""
@@ -148,7 +148,7 @@ def rows_of(collection: Collection, room: Path, split: str, size: int, most: int
     items = collection.items[split]
     shown = [items[at * (len(items) - 1) // max(min(most, len(items)) - 1, 1)] for at in range(min(most, len(items)))]
     named = collection.named()
-    names = [collection.exemplars.get(split, {}).get(item.name, ()) for item in shown]
+    names = [collection.exemplars.get(split, {}).get(item.name, ())[:COLUMNS] for item in shown]
     wanted = dict.fromkeys([*shown, *(named[name] for few in names for name in few)])
     seen = dict(zip(wanted, canvases(collection, list(wanted), 2 * size, room / CACHE), strict=True))
     rows = []

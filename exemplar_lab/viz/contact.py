@@ -19,7 +19,7 @@ _EDGE, _GAP, _WIDE, _BETWEEN = 0.12, 0.045, 0.16, 0.4
 """Inches at the border, between pictures, before the exemplars, and between training and held out."""
 _NAME, _OVER, _HEAD = 0.14, 0.42, 0.62
 """Inches for the name under a picture, for the words over the columns, and for the title."""
-_LARGEST, _LEGEND, _CLASSES = 1.3, 0.2, 16
+_LARGEST, _LEGEND, _CLASSES, _OTHERS = 1.3, 0.2, 15, 0.72
 _HALVES = {"train": "to train on", "val": "held out"}
 
 
@@ -42,7 +42,13 @@ def prepared_sheet(
     gaps = sum((own + most - 2) * _GAP + _WIDE for most in wide.values()) + (len(halves) - 1) * _BETWEEN + 2 * _EDGE
     side = min(_LARGEST, (PAGE - gaps) / pictures)
     legend = _legend(halves, classes)
-    lines = -(-len(legend) // 8)
+    other = any(
+        bool((part >= 0).sum() > sum((part == number).sum() for number in legend))
+        for few in halves.values()
+        for _, part, _ in few
+        if part.ndim == 2
+    )
+    lines = -(-(len(legend) + other) // 8)
     deep = max(len(few) for few in halves.values())
     width, height = (
         max(pictures * side + gaps, 5.4),
@@ -52,12 +58,14 @@ def prepared_sheet(
     _headline(figure, title, words)
     left = _EDGE
     for split, few in halves.items():
-        left = _half(figure, few, left, side, wide[split], reads, _HALVES.get(split, split)) + _BETWEEN
-    _draw_legend(figure, legend)
+        left = _half(figure, few, left, side, wide[split], reads, _HALVES.get(split, split), legend) + _BETWEEN
+    _draw_legend(figure, legend, classes, other)
     return figure
 
 
-def _half(figure: Figure, rows: Sequence[Row], left: float, side: float, most: int, reads: str, split: str) -> float:
+def _half(
+    figure: Figure, rows: Sequence[Row], left: float, side: float, most: int, reads: str, split: str, legend: list
+) -> float:
     """One split; gives where it ends."""
     copies = all(name is None for _, _, exemplars in rows for name, _ in exemplars)
     starts = [left + at * (side + _GAP) for at in range(2 if reads else 1)]
@@ -74,7 +82,7 @@ def _half(figure: Figure, rows: Sequence[Row], left: float, side: float, most: i
         y = top + number * (side + _NAME)
         _picture(figure, starts[0], y, side, target[1], target[0])
         if reads:
-            shown = structure if structure.ndim == 3 else part_picture(structure[None].long())[0]
+            shown = structure if structure.ndim == 3 else _coloured(structure, legend)
             _picture(figure, starts[1], y, side, shown)
         for x, (name, image) in zip(found, exemplars, strict=False):
             axis = _picture(figure, x, y, side, image, name or "distorted copy")
@@ -115,25 +123,33 @@ def _line(figure: Figure, left: float, right: float, y: float) -> None:
     figure.add_artist(Rectangle((left / width, 1 - y / height), (right - left) / width, 0.006 / height, color="#c9c9d1", lw=0))
 
 
-def _legend(halves: Mapping[str, Sequence[Row]], classes: Sequence[str]) -> list[tuple[int, str]]:
-    """The classes that cover most of what is shown, in their own order."""
+def _legend(halves: Mapping[str, Sequence[Row]], classes: Sequence[str]) -> list[int]:
+    """The classes that cover most of what is shown, in their own order; the place in this list gives a class its colour."""
     shown = [part.flatten() for rows in halves.values() for _, part, _ in rows if part.ndim == 2]
-    if not shown or not classes:
+    if not shown:
         return []
     part = torch.cat(shown).long()
     area = torch.bincount(part[part >= 0], minlength=len(classes))
-    largest = [number for number in area.argsort(descending=True, stable=True)[:_CLASSES].tolist() if area[number]]
-    return [(number, classes[number]) for number in sorted(largest)]
+    return sorted(number for number in area.argsort(descending=True, stable=True)[:_CLASSES].tolist() if area[number])
 
 
-def _draw_legend(figure: Figure, legend: Sequence[tuple[int, str]]) -> None:
+def _coloured(part: Int[Tensor, "s s"], legend: list[int]) -> Float[Tensor, "3 s s"]:
+    """Classes of the legend in colours that are far apart, all others in one grey, unknown ones nearly white."""
+    place = torch.full_like(part, -1, dtype=torch.long)
+    for at, number in enumerate(legend):
+        place[part == number] = at
+    return torch.where((place < 0) & (part >= 0), _OTHERS, part_picture(place[None])[0])
+
+
+def _draw_legend(figure: Figure, legend: list[int], classes: Sequence[str], other: bool) -> None:
     """Eight classes a line, at the foot of the page."""
+    entries = [(classes[number], part_picture(torch.tensor([[[at]]]))[0, :, 0, 0].tolist()) for at, number in enumerate(legend)]
+    entries += [("other classes", [_OTHERS] * 3)] * other
     width, height = figure.get_size_inches()
-    lines = -(-len(legend) // 8)
+    lines = -(-len(entries) // 8)
     step = (width - 2 * _EDGE) / 8
-    for place, (number, name) in enumerate(legend):
+    for place, (name, colour) in enumerate(entries):
         x, y = _EDGE + place % 8 * step, height - _EDGE - (lines - 1 - place // 8) * _LEGEND
-        colour = part_picture(torch.tensor([[[number]]]))[0, :, 0, 0].tolist()
         figure.add_artist(Rectangle((x / width, 1 - y / height), 0.11 / width, 0.11 / height, color=colour, lw=0))
         room = int((step - 0.2) * 72 / 3.6)
         _text(figure, x + 0.16, y - 0.02, name if len(name) <= room else f"{name[: room - 1]}…", size=6.5)
