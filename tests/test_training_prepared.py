@@ -64,6 +64,10 @@ def test_a_prepared_folder_trains_and_is_measured(model, structure, channels, tm
     rows = json.loads(capsys.readouterr().out)
     assert rows["copy"]["pair_warp_l1"]["mean"] > 0 and rows[f"{model}-town-smoke"]["pair_image_psnr"]["mean"] > 0
     assert rows["oracle"]["epe"]["mean"] < 0.5 and "pair_warp_l1" not in rows["oracle"]
+    if model == "cocosnet":
+        assert main(["evaluate", str(run), "--images", "--features", "fixed", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert "psnr" in rows["copy"] and "psnr" not in rows["oracle"] and rows["oracle"]["epe"]["mean"] < 0.5
 
 
 def test_contents_and_styles_train_dynast(tmp_path, capsys):

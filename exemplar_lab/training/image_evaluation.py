@@ -25,7 +25,7 @@ from exemplar_lab.metrics.image import (
 from exemplar_lab.metrics.regions import REGION_SIDE
 from exemplar_lab.metrics.tables import Rows, table
 from exemplar_lab.training.evaluation import Answer, Asked, PerImage, ask, joined, matching_scores
-from exemplar_lab.training.references import oracle_image, warped_image
+from exemplar_lab.training.references import knows_flow, oracle_image, warped_image
 from exemplar_lab.translation import Source, Translation
 
 Statistics = dict[str, ImageStatistics]
@@ -91,7 +91,7 @@ def batch_statistics(asked: Asked, network: nn.Module, draws: int = DRAWS) -> St
 def made_images(asked: Asked) -> dict[str, Float[Tensor, "b 3 h w"]]:
     """{row: image}: of a `Translation` its image, of a match its warp of the exemplar, as of the references.
 
-    oracle: the exemplar read at the true flow (where there is one). copy: the exemplar itself. Of several grids, oracle and
+    oracle: the exemplar read at the true flow, where the source knows it. copy: the exemplar itself. Of several grids, oracle and
     copy stand once: neither depends on them.
     """
     batch = asked.batch
@@ -100,7 +100,7 @@ def made_images(asked: Asked) -> dict[str, Float[Tensor, "b 3 h w"]]:
         for name, given in asked.given.items()
     }
     if asked.references:
-        images |= {} if batch.truth is None else {"oracle": oracle_image(batch)}
+        images |= {"oracle": oracle_image(batch)} if knows_flow(batch) else {}
         images |= {"copy": batch.exemplar}
         images |= {row: warped_image(match, batch) for row, match in _moved(asked)}
     return images

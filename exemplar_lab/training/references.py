@@ -44,6 +44,11 @@ def warped_image(match: Correspondence, batch: Batch) -> Float[Tensor, "b 3 h w"
     return F.interpolate(warp, batch.target.shape[-2:], mode="bilinear", align_corners=False)
 
 
+def knows_flow(batch: Batch) -> bool:
+    """Is it known of any pixel of the batch where it lies in the exemplar? Of pairs of two photographs it never is."""
+    return batch.truth is not None and bool(batch.truth.flow.isfinite().any())
+
+
 def has_parts(batch: Batch) -> bool:
     """Is it known which part each pixel of target and exemplar shows?"""
     return batch.truth is not None and batch.truth.target_part is not None and batch.truth.exemplar_part is not None
