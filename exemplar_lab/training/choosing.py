@@ -96,7 +96,7 @@ def compare(
     return {split: tuple(those) for split, those in items.items()}, compared
 
 
-def _describer(collection: Collection, search: str) -> Callable[[Tensor, list[Tensor]], Tensor] | None:
+def _describer(collection: Collection, search: str) -> Callable[[Tensor, list[Tensor | None]], Tensor] | None:
     if search == "none":
         return None
     if search == "labels":
@@ -104,7 +104,7 @@ def _describer(collection: Collection, search: str) -> Callable[[Tensor, list[Te
         return lambda _, labels: torch.cat([label_histogram(one[None].long(), classes) for one in labels])
     network = features("lab")
 
-    def described(images: Tensor, _: list[Tensor]) -> Tensor:
+    def described(images: Tensor, _: list[Tensor | None]) -> Tensor:
         with torch.inference_mode():
             return look(images, network).half()
 
