@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from label_folders import photograph
+from layout_folders import body, deepfashion, own_poses
 from PIL import Image
 
 from exemplar_lab.data import canvas, memory
 from exemplar_lab.data.canvas import canvases, read_canvas
 from exemplar_lab.data.collection import Collection, Item, Labels
 from exemplar_lab.data.images import SMALLEST
+from exemplar_lab.data.layouts.finding import find_collection
+from exemplar_lab.data.pose_files import read_pose
 
 CLASSES = tuple("abcdefghij")
 TENTHS = Labels(CLASSES)
@@ -108,7 +111,9 @@ def test_a_label_map_that_lies_as_the_file_does_is_named_with_the_reason(tmp_pat
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(tmp_path / "a.png").save(tmp_path / "a.png", exif=exif)
-    with pytest.raises(ValueError, match=r"labels\.png of 80 × 60 for .*a\.png of 60 × 80 \(the photograph as its EXIF turns"):
+    with pytest.raises(
+        ValueError, match=r"labels\.png of 80 × 60 for .*a\.png of 60 × 80 \(the photograph upright, as its EXIF says"
+    ):
         read_canvas(collection(tmp_path), item, 64)
 
 
@@ -236,6 +241,66 @@ def test_label_maps_that_do_not_fit(tmp_path):
     Image.fromarray(tenths(60, 80)).convert("RGB").save(tmp_path / "labels.png")
     with pytest.raises(ValueError, match=r"labels\.png with pixels of type RGB, expected one whole number per pixel"):
         read_canvas(collection(tmp_path), item, 32)
+
+
+# Poses
+
+
+def test_key_points_move_with_the_image(tmp_path):
+    found = find_collection(deepfashion(tmp_path, size=96), "pose")
+    item = found.items["train"][0]
+    whole, small = (read_canvas(found, item, shortest) for shortest in (96, 48))
+    assert small.image.shape == (3, 48, 48) and small.labels is None and small.keypoints.dtype == torch.float32
+    expected, _ = read_pose(*(tmp_path / name for name in item.files))
+    assert expected.isnan().any() and torch.equal(whole.keypoints.nan_to_num(-1), expected.nan_to_num(-1))
+    torch.testing.assert_close(small.keypoints, expected / 2, equal_nan=True)
+    image = Image.open(tmp_path / item.name).resize((288, 96))
+    image.save(tmp_path / item.name)
+    assert torch.equal(read_canvas(found, item, 48).keypoints.nan_to_num(-1), (expected / 2).nan_to_num(-1))
+
+
+def test_poses_of_ones_own_in_every_form(tmp_path):
+    found = find_collection(own_poses(tmp_path, many=6), "pose")
+    items = sorted(found.named().values(), key=lambda item: item.name)
+    assert {Path(item.files[0]).suffix for item in items} == {".json", ".txt", ".png"}
+    for number, item in enumerate(items):
+        expected = torch.from_numpy(body((96, 72), number, absent=())).float() + 0.5
+        points = read_canvas(found, item, 36).keypoints
+        there = points.isfinite().all(-1)
+        assert there.sum() >= 12 and (points - expected / 2)[there].abs().max() < (
+            1.0 if item.files[0].endswith("png") else 1e-4
+        )
+    # A drawing of another size shows the same pose; one of another shape does not.
+    drawn = next(item for item in items if item.files[0].endswith("png"))
+    before = read_canvas(found, drawn, 96).keypoints
+    picture = Image.open(tmp_path / drawn.files[0])
+    picture.resize((144, 192), Image.Resampling.NEAREST).save(tmp_path / drawn.files[0])
+    assert (read_canvas(found, drawn, 96).keypoints - before).abs().nan_to_num().max() < 1
+    picture.resize((96, 96)).save(tmp_path / drawn.files[0])
+    with pytest.raises(
+        ValueError, match=r"got a pose drawn on 96 × 96 in .*_pose\.png for .*\.jpg of 72 × 96; expected one shape"
+    ):
+        read_canvas(found, drawn, 96)
+
+
+def test_poses_that_do_not_fit_are_named(tmp_path):
+    found = find_collection(deepfashion(tmp_path), "pose")
+    item = found.items["train"][0]
+    candidate, subset = (tmp_path / name for name in item.files)
+    points = np.loadtxt(candidate)
+    points[:, :2] *= 4
+    np.savetxt(candidate, points)
+    with pytest.raises(ValueError, match=r"got 17 key points in .*_candidate\.txt, 1[0-9] of them outside .*\.jpg of 96 × 96"):
+        read_canvas(found, item, 48)
+    for content in ("", "1 2 3", "nonsense"):
+        subset.write_text(content)
+        with pytest.raises(ValueError, match=r"_candidate\.txt, which gives no pose"):
+            read_canvas(found, item, 48)
+    subset.unlink()
+    with pytest.raises(FileNotFoundError, match=r"_subset\.txt"):
+        read_canvas(found, item, 48, tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"got no pose for .*\.jpg, expected the files of one"):
+        read_canvas(found, Item(item.name), 48)
 
 
 # Many

@@ -15,9 +15,13 @@ from exemplar_lab.data.images import read_image, read_size
 from exemplar_lab.data.label_maps import nearest_labels, read_labels
 from exemplar_lab.data.memory import remembered
 from exemplar_lab.data.part_masks import joined_masks
+from exemplar_lab.data.pose_files import read_pose
 
 THREADS = min(8, os.cpu_count() or 1)
 """Images decoded at a time; a decoder lets other threads run. Of a photograph of 12 million pixels each takes 0.4 GB."""
+
+ASPECT = 0.02
+"""How far height over width of a drawn pose may be from that of its image."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _labels(path: Path, files: Sequence[Path], labels: Labels, size: tuple[int, 
     whole = read_size(path)
     if tuple(numbers.shape) != whole:
         (tall, wide), (height, width) = numbers.shape, whole
-        turned = " (the photograph as its EXIF turns it upright)" if (wide, tall) == (height, width) else ""
+        turned = " (the photograph upright, as its EXIF says)" if (wide, tall) == (height, width) else ""
         raise ValueError(
             f"got {files[0]} of {wide} × {tall} for {path} of {width} × {height}{turned}; expected one size: resize one of "
             "them, a label map without mixing its numbers (nearest neighbour)"
@@ -112,10 +116,16 @@ def _labels(path: Path, files: Sequence[Path], labels: Labels, size: tuple[int, 
 
 def _keypoints(path: Path, files: Sequence[Path], size: tuple[int, int]) -> Float[Tensor, "18 2"]:
     """In pixels of a canvas of `size`."""
-    from exemplar_lab.data.pose_files import read_pose
-
+    if not files:
+        raise ValueError(f"got no pose for {path}, expected the files of one: prepare the folder again")
     points, drawn = read_pose(*files)
-    height, width = drawn or read_size(path)
+    (tall, wide) = whole = read_size(path)
+    (height, width) = drawn or whole
+    if abs(height * wide - width * tall) > ASPECT * height * wide:
+        raise ValueError(
+            f"got a pose drawn on {width} × {height} in {files[0]} for {path} of {wide} × {tall}; expected one shape: cut "
+            "one of them as the other was cut"
+        )
     within = ((points > 0) & (points < points.new_tensor([width, height]))).all(-1).sum()
     found = points.isfinite().all(-1).sum()
     if 2 * within <= found:

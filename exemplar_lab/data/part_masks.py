@@ -33,7 +33,7 @@ def joined_masks(files: Sequence[Path], names: Sequence[str], size: tuple[int, i
 
 def _class_of(path: Path, names: Sequence[str]) -> int:
     """−1 for a file that is named after no class."""
-    found = [number for number, name in enumerate(names) if path.stem.endswith(f"_{name}")]
+    found = [number for number, name in enumerate(names) if path.stem.lower().endswith(f"_{name}")]
     return max(found, key=lambda number: len(names[number]), default=-1)
 
 
