@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.grid import xy_to_index
-from exemplar_lab.nn.feature_match import match_features
+from exemplar_lab.nn.feature_match import TEMPERATURE, match_features
 from exemplar_lab.translation import Batch, Truth
 
 
@@ -55,12 +55,12 @@ def true_points(truth: Truth, points: Float[Tensor, "n 2"], sample: int = 0) -> 
     return torch.where(truth.visible[sample].cpu()[y, x][:, None], found, torch.nan)
 
 
-def by_features(network: nn.Module, times: int = 2) -> Callable[[Batch], Correspondence]:
+def by_features(network: nn.Module, times: int = 2, temperature: float = TEMPERATURE) -> Callable[[Batch], Correspondence]:
     """`nn.feature_match` of target and exemplar, enlarged so many times before: the grids have so many more cells a side."""
 
     def matched(batch: Batch) -> Correspondence:
         pair = (F.interpolate(one, scale_factor=times, mode="bilinear") for one in (batch.target, batch.exemplar))
-        return match_features(*pair, network)
+        return match_features(*pair, network, temperature=temperature)
 
     return matched
 

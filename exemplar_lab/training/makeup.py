@@ -16,7 +16,7 @@ from exemplar_lab.metrics.appearance import l1
 from exemplar_lab.metrics.cells import copy_match, oracle_match
 from exemplar_lab.training.evaluation import Answer, PerImage, joined, last_match
 from exemplar_lab.training.references import reference_matches
-from exemplar_lab.translation import Batch
+from exemplar_lab.translation import Batch, Source
 
 NUMBERS = ("iou", *(f"iou {name}" for name in STROKES), "l1", "spill")
 MAKEUP_REFERENCES = ("oracle on the grid", "landmarks", "nearest label", "copy", "not painted")
@@ -74,20 +74,27 @@ def true_makeup(batch: Batch, makeup: Makeup) -> Makeup:
     return Makeup(makeup.colour, sample_at(makeup.cover, batch.truth.flow) * batch.truth.visible[:, None])
 
 
-def of_other_persons(batch: Batch) -> tuple[Batch, Float[Tensor, "b 68 2"], Bool[Tensor, "b h w"]]:
-    """The batch with each exemplar, and what is known of it, given to the next target: another person, whom no flow relates.
+def makeup_pair(
+    source: Source, numbers: Int[Tensor, " b"], others: bool = False
+) -> tuple[Batch, Makeup, Makeup, Int[Tensor, " b"]]:
+    """Pairs of faces, the makeup of the exemplars, what it truly is on the targets, and whose makeup it is.
 
-    Also the landmarks of the targets and their skin, on which the same makeup can be painted anew. `truth` is left out.
+    others: False, the same person in another pose, and the true flow moves the strokes. True, each target has the exemplar of
+    the pair before it, another person whom no flow relates: the truth is the same makeup at the target's own landmarks, and
+    the batch has no truth. Raises ValueError for fewer than two pairs then.
     """
+    batch = source.batch(numbers)
+    makeup = exemplar_makeup(batch, numbers)
+    if not others:
+        return batch, makeup, true_makeup(batch, makeup), numbers
+    if len(numbers) < 2:
+        raise ValueError(f"got {len(numbers)} pair for makeup of other persons, expected at least two: nobody else is there")
     turn = torch.arange(len(batch)).roll(1)
-    other = Batch(
-        batch.condition,
-        batch.target,
-        batch.exemplar[turn],
-        batch.exemplar_condition[turn],
-        torch.zeros_like(batch.paired),
-    )
-    return other, batch.truth.target_keypoints, skin_of(batch.truth.target_part)
+    exemplar, structure = batch.exemplar[turn], batch.exemplar_condition[turn]
+    other = Batch(batch.condition, batch.target, exemplar, structure, torch.zeros_like(batch.paired))
+    size = tuple(batch.target.shape[-2:])
+    true = makeup_at(batch.truth.target_keypoints, size, numbers[turn], skin_of(batch.truth.target_part))
+    return other, Makeup(makeup.colour[turn], makeup.cover[turn]), true, numbers[turn]
 
 
 @torch.inference_mode()
@@ -109,16 +116,8 @@ def makeup_scores(
     portraits, where makeup truly is. "spill": alpha where truly is none, over all true alpha. NaN: too little to be seen.
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
-    for chosen in progress(numbers.split(batch_size)):
-        batch = Faces(size, "val", tier).batch(chosen)
-        makeup = exemplar_makeup(batch, chosen)
-        if others:
-            turn = torch.arange(len(batch)).roll(1)
-            asked, points, skin = of_other_persons(batch)
-            makeup = Makeup(makeup.colour[turn], makeup.cover[turn])
-            true = makeup_at(points, (size, size), chosen[turn], skin)
-        else:
-            asked, true = batch, true_makeup(batch, makeup)
+    for chosen in progress(numbers.tensor_split(-(-len(numbers) // batch_size))):
+        asked, makeup, true, _ = makeup_pair(Faces(size, "val", tier), chosen, others)
         for row, found in carried_makeup(answers, asked, makeup).items():
             rows.setdefault(row, []).append(_scores(found, true, asked.target))
     return joined(rows)
