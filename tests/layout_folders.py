@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from exemplar_lab.data.collection import Collection
 from exemplar_lab.data.pose import pose_maps, pose_rgb
 
 PARTS = (
@@ -50,6 +51,17 @@ _ELLIPSES = {  # centre and half axes, in image sides; later ones lie over earli
     "l_lip": (0.5, 0.76, 0.09, 0.03),
     "eye_g": (0.5, 0.47, 0.24, 0.07),
 }
+
+
+def names(collection: Collection, split: str) -> list[str]:
+    """Of the images of a split."""
+    return [item.name for item in collection.items[split]]
+
+
+def said(collection: Collection, *words: str) -> str:
+    """The one remark that has all these words in it."""
+    (found,) = (remark for remark in collection.remarks if all(word in remark for word in words))
+    return found
 
 
 def drawing(height: int, width: int, seed: int = 0) -> np.ndarray:

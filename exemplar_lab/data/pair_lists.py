@@ -36,6 +36,8 @@ class Finder:
             return self._known[_plain(name)]
         wanted = _parts(name)
         alike = [one for one in self._alike.get(wanted[-1], []) if _one_ends_in_the_other(one[0], wanted)]
+        within = max((len(one[0]) for one in alike if len(one[0]) <= len(wanted)), default=0)
+        alike = [one for one in alike if len(one[0]) == within] if within else alike
         same = [one for one in alike if PurePosixPath(one[1]).name.lower() == PurePosixPath(_plain(name)).name.lower()]
         for few in (alike, same):
             if len(few) == 1:

@@ -18,8 +18,8 @@ def deepfashion(listing: Listing) -> Collection | None:
     """img/…/NAME.jpg with pose/…/NAME_candidate.txt and NAME_subset.txt; val.txt names images, with back-slashes.
 
     Images of one outfit, which are those of one folder id_… whose names begin with one number, are exemplars of each other, but
-    no image that is held out is that of one that trains. Released code: pairs are those of a list, deepfashion_self_pair.txt;
-    where there are lists, they are taken in place of these.
+    no image that is held out is that of one that trains. Released code: pairs are those of a list, deepfashion_self_pair.txt,
+    which are taken before these where it is there.
     """
     poses = {name for name in listing.files if name.startswith("pose/") and name.endswith(HALVES)}
     images, twice = keyed(listing.inside("img"), stem)

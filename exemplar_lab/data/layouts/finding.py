@@ -1,7 +1,8 @@
 """What is in a folder of images, and how it is laid out: the one door to all layouts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exemplar_lab.data.collection import Collection
@@ -39,6 +40,9 @@ LAYOUTS: Mapping[str, tuple[tuple[Layout, str], ...]] = {
 OFFICIAL_LISTS = {"DeepFashion": ("deepfashion",), "CelebAMask-HQ": ("celebahq", "celebahqedge"), "ADE20K": ("ade20k",)}
 """What the released pair lists of a layout are called in front."""
 
+OWN = ("pictures", "label folders", "images and poses")
+"""Layouts of anybody's folder."""
+
 
 def find_collection(folder: str | Path, task: str, *, soft: bool = False) -> Collection:
     """The images in a folder, what the structure of each is read from, splits, and exemplars where lists of pairs name them.
@@ -55,25 +59,35 @@ def find_collection(folder: str | Path, task: str, *, soft: bool = False) -> Col
     if soft and task != "edges":
         raise ValueError(f"got soft edges for the task {task}, expected them for edges alone: leave soft out")
     listing = list_files(folder)
-    found = _first(listing, task, soft)
+    found = next((found for layout in _layouts(task, soft) if (found := layout(listing)) is not None), None)
     if found is None:
         raise FileNotFoundError(_nothing(listing, task, soft))
-    found = replace(found, remarks=(*listing.remarks, *found.remarks))
+    found = replace(found, remarks=(*listing.remarks, *_deeper(listing, task, found), *found.remarks))
     lists = find_pair_lists(listing.folder, *OFFICIAL_LISTS.get(found.layout, ()))
     return exemplars_of(found, lists) if lists else found
 
 
-def _first(listing: Listing, task: str, soft: bool) -> Collection | None:
+def _layouts(task: str, soft: bool) -> Sequence[Layout]:
     if soft:
-        return pictures(listing, soft=True)
-    layouts = dict.fromkeys(layout for layout, _ in LAYOUTS[task])
-    return next((found for layout in layouts if (found := layout(listing)) is not None), None)
+        return (partial(pictures, soft=True),)
+    return tuple(dict.fromkeys(layout for layout, _ in LAYOUTS[task]))
+
+
+def _deeper(listing: Listing, task: str, found: Collection) -> tuple[str, ...]:
+    """Whether a folder in this one is that of a data set, and somebody went in too high up."""
+    if found.layout not in OWN:
+        return ()
+    official = [layout for layout, _ in LAYOUTS[task] if layout not in (pictures, label_folders, own_poses)]
+    inner = {place: _tried(official, listing.inner(place)) for place in listing.folders()}
+    return tuple(
+        f"{place}/ is laid out as {one.layout}: name that folder to have it read so" for place, one in inner.items() if one
+    )
 
 
 def _nothing(listing: Listing, task: str, soft: bool) -> str:
     many, files = len(listing.images), len(listing.files)
     wanted = "; or ".join(words for _, words in LAYOUTS[task])
-    inner = [place for place in listing.folders() if _holds(listing.inner(place), task, soft)]
+    inner = [place for place in listing.folders() if _tried(_layouts(task, soft), listing.inner(place))]
     do = f"name the folder {listing.folder / inner[0]}" if inner else "rename folders, or name another one"
     do += f" ({listing.remarks[0]})" if listing.remarks else ""
     return (
@@ -82,8 +96,9 @@ def _nothing(listing: Listing, task: str, soft: bool) -> str:
     )
 
 
-def _holds(listing: Listing, task: str, soft: bool) -> bool:
+def _tried(layouts: Sequence[Layout], listing: Listing) -> Collection | None:
+    """What the first of `layouts` finds that fits; nothing where it would be an error."""
     try:
-        return _first(listing, task, soft) is not None
-    except ValueError:
-        return False
+        return next((found for layout in layouts if (found := layout(listing)) is not None), None)
+    except ValueError:  # a single image, say
+        return None

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from exemplar_lab.data.collection import ROOM
@@ -20,7 +21,7 @@ class Listing:
     files: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def images(self) -> tuple[str, ...]:
         return tuple(name for name in self.files if is_image(name))
 
