@@ -32,8 +32,8 @@ def part_edges(image: Float[Tensor, "3 s s"], part: Int[Tensor, "s s"], names: S
 
     Released code: reads each mask by itself, so that borders go on beneath hair, hats and glasses; takes Canny's edges from
     scikit-image; rounds distances down to whole 255ths; and does all that at 286 pixels in training, before it crops to 256.
-    For eight faces of the data set at 256 pixels, distances to eyes, nose and lips are those of the released code to 1e-3, those
-    to other parts differ by 0.004 or less on average, and of all pixels that are borders here or there 78 % are both.
+    For eight faces of the data set at 256 pixels, distances to eyes, nose and lips are those of the released code to 1e-3,
+    those to other parts differ by 0.004 or less on average, and of all pixels that are borders here or there 78 % are both.
     """
     place = {name: number for number, name in enumerate(names)}
     number = torch.tensor([place.get(name, -2) for name in PARTS], device=part.device)
