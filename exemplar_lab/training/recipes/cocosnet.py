@@ -156,6 +156,11 @@ def cocosnet_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full"
 
     exemplar-lab prepare FOLDER --task labels
     exemplar-lab train cocosnet --data FOLDER
+
+    cpu on CamVid (367 photographs), as measured: 400 steps in 361 s on one core of a busy machine. Its 101 validation frames,
+    each with the training frame whose labels are most alike: warp L1 0.068 ± 0.001 and 19.6 dB (copy 0.099 and 16.0, nearest
+    label 0.084 and 17.8), image 0.077 and 18.8 dB. On distorted copies of these frames, whose flow is exact: PCK@0.1 0.777 ±
+    0.015 (copy 0.358), end-point error 5.0 px.
     """
     source = prepared_pairs(folder, _model(profile).size, DRAWN)
     return _seeing_condition(_cocosnet(data_name(source), source, profile, seed, variant, pseudo=COPIES))

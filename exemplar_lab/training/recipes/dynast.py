@@ -113,6 +113,11 @@ def dynast_prepared(profile: str = "cpu", seed: int = 0, variant: str = "full", 
 
     exemplar-lab prepare FOLDER --task labels
     exemplar-lab train dynast --data FOLDER
+
+    cpu on CamVid (367 photographs), as measured: 700 steps in 642 s on one core of a busy machine. Its 101 validation frames,
+    each with the training frame whose labels are most alike: warp L1 0.070 ± 0.001 and 19.3 dB (copy 0.105 and 15.5, nearest
+    label 0.088 and 17.3), image 0.071 and 19.4 dB. On distorted copies of these frames, whose flow is exact: PCK@0.1 0.741 ±
+    0.016 (copy 0.359), end-point error 5.3 px. After 150 steps warps of other frames were as good (0.067), images less (0.075).
     """
     source = prepared_pairs(folder, _model(profile).size, DRAWN)
     return replace(_dynast(data_name(source), source, profile, seed, variant), pseudo=COPIES)
