@@ -17,6 +17,7 @@ from exemplar_lab.commands.papers import equation, equation_arguments, papers
 from exemplar_lab.commands.prepare import prepare, prepare_arguments
 from exemplar_lab.commands.sweep import sweep, sweep_arguments
 from exemplar_lab.commands.train import demo, train, train_arguments
+from exemplar_lab.commands.translate import translate, translate_arguments
 from exemplar_lab.commands.world import world, world_arguments
 from exemplar_lab.notebook import NotebookFailedError
 
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(demo, lambda parser: parser.add_argument("--profile", choices=("smoke", "cpu", "gpu"), default="cpu")),
     "prepare": Command(prepare, prepare_arguments),
     "train": Command(train, train_arguments),
+    "translate": Command(translate, translate_arguments),
     "evaluate": Command(evaluate, evaluate_arguments),
     "features": Command(features, features_arguments),
     "world": Command(world, world_arguments),

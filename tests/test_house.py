@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "published": {"papers"},
     "notebook": set(),
     "sweep": {"notebook"},
-    "commands": NOUNS | {"ops", "nn", "training", "viz", "benchmarks", "equations", "notebook", "sweep"} | SIBLINGS,
+    "commands": NOUNS | {"ops", "nn", "training", "viz", "widgets", "benchmarks", "equations", "notebook", "sweep"} | SIBLINGS,
     "cli": {"commands", "notebook"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from exemplar_lab.translation import Batch
+from exemplar_lab.translation import Batch, Translation
 from exemplar_lab.viz.style import PAGE, frame, picture_axes, show_image, styled
 
 
@@ -49,6 +49,16 @@ def picture_wall(images: dict[str, Float[Tensor, "c h w"]], columns: int = 4, ti
     for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
         show_image(axis, image, name)
     return figure
+
+
+@styled
+def translation_wall(translation: Translation, batch: Batch, title: str | None = None) -> Figure:
+    """What was given and what came of it, of one pair: structure (`batch.target`), exemplar, image, then the exemplar as each
+    layer carried it."""
+    pictures = {"structure": batch.target[0], "exemplar": batch.exemplar[0], "image": translation.image[0]}
+    for number, warp in enumerate(translation.warps, 1):
+        pictures[f"warp {number}: {warp.shape[-2]} × {warp.shape[-1]}"] = warp[0]
+    return picture_wall(pictures, min(len(pictures), 6 if len(pictures) > 8 else 4), title)
 
 
 @styled
