@@ -74,27 +74,23 @@ def true_makeup(batch: Batch, makeup: Makeup) -> Makeup:
     return Makeup(makeup.colour, sample_at(makeup.cover, batch.truth.flow) * batch.truth.visible[:, None])
 
 
-def makeup_pair(
-    source: Source, numbers: Int[Tensor, " b"], others: bool = False
-) -> tuple[Batch, Makeup, Makeup, Int[Tensor, " b"]]:
-    """Pairs of faces, the makeup of the exemplars, what it truly is on the targets, and whose makeup it is.
+def makeup_pair(source: Source, numbers: Int[Tensor, " b"], others: bool = False) -> tuple[Batch, Makeup, Makeup]:
+    """Pairs of faces, the makeup of the exemplars, and what it truly is on the targets.
 
     others: False, the same person in another pose, and the true flow moves the strokes. True, each target has the exemplar of
-    the pair before it, another person whom no flow relates: the truth is the same makeup at the target's own landmarks, and
-    the batch has no truth. Raises ValueError for fewer than two pairs then.
+    the next sample, another person whom no flow relates: the truth is the same makeup at the target's own landmarks, and the
+    batch has no truth.
     """
     batch = source.batch(numbers)
-    makeup = exemplar_makeup(batch, numbers)
     if not others:
-        return batch, makeup, true_makeup(batch, makeup), numbers
-    if len(numbers) < 2:
-        raise ValueError(f"got {len(numbers)} pair for makeup of other persons, expected at least two: nobody else is there")
-    turn = torch.arange(len(batch)).roll(1)
-    exemplar, structure = batch.exemplar[turn], batch.exemplar_condition[turn]
-    other = Batch(batch.condition, batch.target, exemplar, structure, torch.zeros_like(batch.paired))
+        makeup = exemplar_makeup(batch, numbers)
+        return batch, makeup, true_makeup(batch, makeup)
+    lenders = (numbers + 1) % (source.length or int(numbers.max()) + 2)
+    lender = source.batch(lenders)
+    mixed = Batch(batch.condition, batch.target, lender.exemplar, lender.exemplar_condition, torch.zeros_like(batch.paired))
     size = tuple(batch.target.shape[-2:])
-    true = makeup_at(batch.truth.target_keypoints, size, numbers[turn], skin_of(batch.truth.target_part))
-    return other, Makeup(makeup.colour[turn], makeup.cover[turn]), true, numbers[turn]
+    true = makeup_at(batch.truth.target_keypoints, size, lenders, skin_of(batch.truth.target_part))
+    return mixed, exemplar_makeup(lender, lenders), true
 
 
 @torch.inference_mode()
@@ -116,8 +112,8 @@ def makeup_scores(
     portraits, where makeup truly is. "spill": alpha where truly is none, over all true alpha. NaN: too little to be seen.
     """
     rows: dict[str, list[dict[str, Tensor]]] = {}
-    for chosen in progress(numbers.tensor_split(-(-len(numbers) // batch_size))):
-        asked, makeup, true, _ = makeup_pair(Faces(size, "val", tier), chosen, others)
+    for chosen in progress(numbers.split(batch_size)):
+        asked, makeup, true = makeup_pair(Faces(size, "val", tier), chosen, others)
         for row, found in carried_makeup(answers, asked, makeup).items():
             rows.setdefault(row, []).append(_scores(found, true, asked.target))
     return joined(rows)
