@@ -198,8 +198,8 @@ def _own_structure(
     return pose_maps(maps.new_tensor([MEAN_POSE]) * size, size)[0], [
         "WARNING: no pose of the exemplar is known, and a mean pose stands in its place. Measured for dynast-people-cpu on "
         f"made-up people: PCK@0.1 {PCK['own pose']:.2f} with the exemplar's own pose, {PCK['mean pose']:.2f} with the mean "
-        f"pose (an unmoved copy has {PCK['copy']:.2f}), {PCK['zeros']:.2f} with an empty one. Give --exemplar-condition, or use "
-        f"--model {WITHOUT_POSE}, which reads no pose of the exemplar ({PCK['cocosnet']:.2f})"
+        f"pose (an unmoved copy has {PCK['copy']:.2f}), {PCK['zeros']:.2f} with an empty one. Give --exemplar-condition, or "
+        f"use --model {WITHOUT_POSE}, which reads no pose of the exemplar ({PCK['cocosnet']:.2f})"
     ]
 
 
