@@ -51,7 +51,7 @@ def nearest_by_histogram(
         if exclude_self:
             own = torch.arange(start, start + len(part), device=pool.device)
             shared[torch.arange(len(part), device=pool.device), own] = -torch.inf
-        found.append(shared.sort(dim=1, descending=True, stable=True).indices[:, :k])
+        found.append(shared.sort(dim=1, descending=True, stable=True).indices[:, :k].clone())  # not the whole order
     return torch.cat(found) if found else torch.empty(0, k, dtype=torch.long, device=pool.device)
 
 

@@ -102,17 +102,17 @@ def _picture(figure: Figure, x: float, y: float, side: float, image: Tensor, nam
         room = max(4, int(side * 72 / 2.9))
         words = name.rpartition("/")[2].rpartition(".")[0] or name
         short = words if len(words) <= room else f"…{words[1 - room :]}"
-        _text(figure, x, y + side + 0.095, short, colour=FAINT, size=5)
+        _text(figure, x, y + side + 0.095, short, colour=FAINT, size=5.0)
     return axis
 
 
 def _headline(figure: Figure, title: str, words: str) -> None:
     room = 72 * (figure.get_size_inches()[0] - 2 * _EDGE)
-    _text(figure, _EDGE, 0.27, title, weight="bold", size=min(12, room / (0.62 * max(len(title), 1))))
-    _text(figure, _EDGE, 0.47, words, colour=FAINT, size=min(8, room / (0.5 * max(len(words), 1))))
+    _text(figure, _EDGE, 0.27, title, weight="bold", size=min(12.0, room / (0.62 * max(len(title), 1))))
+    _text(figure, _EDGE, 0.47, words, colour=FAINT, size=min(8.0, room / (0.5 * max(len(words), 1))))
 
 
-def _text(figure: Figure, x: float, y: float, words: str, colour: str = INK, size: float = 8, weight: str = "normal") -> None:
+def _text(figure: Figure, x: float, y: float, words: str, colour: str = INK, size: float = 8.0, weight: str = "normal") -> None:
     """Words on a base line y inches from the top; what looks like a formula is none."""
     width, height = figure.get_size_inches()
     figure.text(x / width, 1 - y / height, words, color=colour, fontsize=size, fontweight=weight, parse_math=False)
