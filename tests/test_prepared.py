@@ -116,6 +116,8 @@ def test_training_draws_images_exemplars_and_squares(paired):
     assert 16 < mirrored.sum() < 48
     width = (red[:, 16, 0] - red[:, 16, -1]).abs()
     assert width.max() < 100 and width.min() > 0.75 * 100 * 31 / 32 - 3 and width.std() > 3
+    middle = batch.target[:, :2].mean((2, 3)) * 255  # red says across, green says down
+    assert middle[:, 0].amin() < 50 and middle[:, 0].amax() > 90 and middle[:, 1].std() > 2
     assert not torch.equal(mirrored, batch.exemplar[:, 0, 16, 0] > batch.exemplar[:, 0, 16, -1])
 
 

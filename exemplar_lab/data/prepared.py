@@ -123,7 +123,7 @@ class PreparedPairs:
         others = [exemplar for _, exemplar in pairs if exemplar is not None]
         exemplars = iter(self._views(others, fold(keys, "exemplar square")[~copied]))
         both = [(one, one if copy else next(exemplars)) for one, copy in zip(targets, copied.tolist(), strict=True)]
-        batch = _batch(both, self.collection.paired, self.collection.structure == "photograph").to(device)
+        batch = _batch(both, self.collection.paired).to(device)
         if copied.any():
             made = pseudo_exemplar(batch[copied], fold(keys, "copy")[copied].to(device))
             order = torch.cat([torch.where(~copied)[0], torch.where(copied)[0]]).argsort()
@@ -181,8 +181,8 @@ class PreparedPairs:
         return view(self.collection, canvas, window, self.size, mirrored)
 
 
-def _batch(pairs: Sequence[tuple[View, View]], paired: bool, style: bool) -> Batch:
-    """Targets with other images as their exemplars. style: the exemplar's condition is the exemplar."""
+def _batch(pairs: Sequence[tuple[View, View]], paired: bool) -> Batch:
+    """Targets with other images as their exemplars."""
     (image, condition, part, keypoints), other = (
         [_stacked([getattr(pair[side], name) for pair in pairs]) for name in ("image", "condition", "part", "keypoints")]
         for side in (0, 1)
@@ -201,7 +201,7 @@ def _batch(pairs: Sequence[tuple[View, View]], paired: bool, style: bool) -> Bat
         exemplar_keypoints=other[3],
     )
     known = torch.full((len(image),), paired)
-    return Batch(condition, image, other[0], other[0] if style else other[1], known, truth)
+    return Batch(condition, image, other[0], other[1], known, truth)
 
 
 def _stacked(values: list[Tensor | None]) -> Float[Tensor, "b ..."] | Int[Tensor, "b ..."] | None:
