@@ -42,18 +42,12 @@ def prepared_sheet(
     gaps = sum((own + most - 2) * _GAP + _WIDE for most in wide.values()) + (len(halves) - 1) * _BETWEEN + 2 * _EDGE
     side = min(_LARGEST, (PAGE - gaps) / pictures)
     legend = _legend(halves, classes)
-    other = any(
-        bool((part >= 0).sum() > sum((part == number).sum() for number in legend))
-        for few in halves.values()
-        for _, part, _ in few
-        if part.ndim == 2
-    )
-    lines = -(-(len(legend) + other) // 8)
     deep = max(len(few) for few in halves.values())
-    width, height = (
-        max(pictures * side + gaps, 5.4),
-        _HEAD + _OVER + deep * (side + _NAME) + lines * _LEGEND + 0.08 * bool(lines) + _EDGE,
-    )
+    other = _has_others(halves, legend)
+    width = max(pictures * side + gaps, 5.4)
+    lines = -(-(len(legend) + other) // _across(width))
+    foot = lines * _LEGEND + 0.08 * bool(lines) + _EDGE
+    height = _HEAD + _OVER + deep * (side + _NAME) + foot
     figure = Figure(figsize=(width, height), layout="none")
     _headline(figure, title, words)
     left = _EDGE
@@ -141,15 +135,26 @@ def _coloured(part: Int[Tensor, "s s"], legend: list[int]) -> Float[Tensor, "3 s
     return torch.where((place < 0) & (part >= 0), _OTHERS, part_picture(place[None])[0])
 
 
+def _has_others(halves: Mapping[str, Sequence[Row]], legend: list[int]) -> bool:
+    """Whether any class is shown that the legend does not name."""
+    shown = [part for rows in halves.values() for _, part, _ in rows if part.ndim == 2]
+    return any(bool((~torch.isin(part, torch.tensor([-1, *legend]))).any()) for part in shown)
+
+
+def _across(width: float) -> int:
+    """Classes in a line of the legend."""
+    return int((width - 2 * _EDGE) / 1.05)
+
+
 def _draw_legend(figure: Figure, legend: list[int], classes: Sequence[str], other: bool) -> None:
-    """Eight classes a line, at the foot of the page."""
+    """In lines at the foot of the page."""
     entries = [(classes[number], part_picture(torch.tensor([[[at]]]))[0, :, 0, 0].tolist()) for at, number in enumerate(legend)]
     entries += [("other classes", [_OTHERS] * 3)] * other
     width, height = figure.get_size_inches()
-    lines = -(-len(entries) // 8)
-    step = (width - 2 * _EDGE) / 8
+    across = _across(width)
+    lines, step = -(-len(entries) // across), (width - 2 * _EDGE) / across
     for place, (name, colour) in enumerate(entries):
-        x, y = _EDGE + place % 8 * step, height - _EDGE - (lines - 1 - place // 8) * _LEGEND
+        x, y = _EDGE + place % across * step, height - _EDGE - (lines - 1 - place // across) * _LEGEND
         figure.add_artist(Rectangle((x / width, 1 - y / height), 0.11 / width, 0.11 / height, color=colour, lw=0))
         room = int((step - 0.2) * 72 / 3.6)
         _text(figure, x + 0.16, y - 0.02, name if len(name) <= room else f"{name[: room - 1]}…", size=6.5)
