@@ -16,6 +16,7 @@ from exemplar_lab.data import canvas, derived, whole
 from exemplar_lab.data.canvas import Canvas, read_canvas
 from exemplar_lab.data.collection import Item
 from exemplar_lab.data.layouts.finding import find_collection
+from exemplar_lab.data.skipped import Skipped, readable
 
 
 @pytest.fixture
@@ -146,6 +147,20 @@ def test_where_nothing_can_be_written_images_are_read_all_the_same(town, tmp_pat
     monkeypatch.setattr(type(tmp_path), "write_bytes", full_disk)
     assert same(read_canvas(town, item, 48, tmp_path / "full"), read_canvas(town, item, 48))
     assert files(tmp_path / "full") == []
+
+
+def test_only_old_halves_are_swept_away(town, tmp_path):
+    item, cache = town.items["train"][0], tmp_path / "cache"
+    read_canvas(town, item, 48, cache)
+    (kept,) = files(cache)
+    old, new = (kept.with_name(f".{kept.name}.{pid}.part") for pid in (1, 2))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    for path in (old, kept):
+        os.utime(path, (1, 1))
+    next(readable(town, 48, cache, Skipped()))
+    assert not old.exists() and new.exists() and kept.exists()
+    derived.sweep(tmp_path / "nowhere")
 
 
 # Other processes

@@ -1,5 +1,6 @@
 """A folder of decoded images, so that no second run decodes them again: each is found by the content of its sources."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -37,6 +38,14 @@ def derived(
             with written_whole(path) as beside:
                 beside.write_bytes(_packed(kept))
     return kept
+
+
+def sweep(cache: str | Path) -> None:
+    """Remove what processes that were killed left half-written in a cache more than an hour ago; it is never read."""
+    for path in Path(cache).glob("*/.*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
 
 
 def _name(sources: Sequence[Path], said: str) -> str:

@@ -29,10 +29,12 @@ def read_image(path: str | Path, shortest: int | None = None, exact: bool = Fals
     Raises FileNotFoundError when there is no such file, ValueError when it is no image, is cut off or is smaller than SMALLEST.
     """
     with opened(path) as file:
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work; sides that do not divide are rounded up.
-        if shortest is not None and not (exact and any(length % 8 for length in file.size)):
-            file.draft(None, (2 * shortest, 2 * shortest))
-        pixels = _colours(ImageOps.exif_transpose(file))
+        whole = file
+        if shortest is not None:  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work
+            small = file.draft(None, (2 * shortest, 2 * shortest))
+            if exact and small is not None and small[1][2:] != file.size:  # sides that do not divide are rounded up
+                whole = file.resize(file.size, Image.Resampling.BILINEAR, box=small[1])
+        pixels = _colours(ImageOps.exif_transpose(whole))
     height, width = pixels.shape[-2:]
     if min(height, width) < SMALLEST:
         raise ValueError(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from exemplar_lab.data.canvas import THREADS, Canvas, read_canvas
 from exemplar_lab.data.collection import Collection, Item
+from exemplar_lab.data.derived import sweep
 
 NAMED = 3
 """Files that the last words name."""
@@ -59,6 +60,8 @@ def readable(
     progress: is given what is gone through, and gives it back one by one: `tqdm`, for example.
     Raises ValueError as soon as more than half of all images cannot be read.
     """
+    if cache is not None:
+        sweep(cache)
     wanted = [(split, item) for split, items in collection.items.items() for item in items]
     ahead, waiting = iter(wanted), deque()
     with ThreadPoolExecutor(THREADS) as pool:
