@@ -102,9 +102,9 @@ def _none(number: int) -> bool:
 
 
 def test_classes_are_painted_into_one_hot_maps(unchecked):
-    condition = F.one_hot(torch.zeros(2, 3, dtype=torch.long), 4).movedim(-1, 0).float()
-    strokes = torch.tensor([[-1, 2, -1], [-1, -1, 3]])
-    assert torch.equal(with_classes(condition, strokes).argmax(0), torch.tensor([[0, 2, 0], [0, 0, 3]]))
+    condition = F.one_hot(torch.ones(2, 3, dtype=torch.long), 4).movedim(-1, 0).float()
+    strokes = torch.tensor([[-1, 2, -1], [0, -1, 3]])
+    assert torch.equal(with_classes(condition, strokes).argmax(0), torch.tensor([[1, 2, 1], [0, 1, 3]]))
     for wrong in (strokes[:1], strokes + 2):
         with pytest.raises(ValueError, match="got strokes of"):
             with_classes(condition, wrong)

@@ -12,6 +12,7 @@ from exemplar_lab.training.makeup import (
     by_landmarks,
     carried,
     carried_makeup,
+    looked_at,
     makeup_pair,
     makeup_scores,
     skin_of,
@@ -138,3 +139,14 @@ def test_numbers_know_the_right_answer_from_a_wrong_one():
     others = makeup_scores({"copying": answers["copying"]}, torch.arange(5), True, tier="easy", batch_size=2)
     assert set(others) == {"copying", "copying, by points", "copy", "not painted"} and len(others["copy"]["iou"]) == 5
     assert {f"iou {name}" for name in STROKES} <= set(others["copy"])
+
+
+def test_where_an_area_looks_is_told_by_part(pair):
+    batch, _, true = pair
+    part = batch.truth.exemplar_part
+    found = looked_at(oracle_match(batch.truth, (64, 64), (64, 64)), part, true.cover[:, 0])
+    assert next(iter(found)) in ("lip_upper", "lip_lower", "mouth") and abs(sum(found.values()) - 1) < 1e-5
+    corner = torch.zeros(4, 64, 64)
+    corner[:, :2, :2] = 1
+    wall = looked_at(copy_match(4, (64, 64), (64, 64)), torch.full_like(part, -1), corner)
+    assert wall == {"background": 1.0}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.data.makeup import STROKES, Makeup, makeup_at, painted_over, premultiplied, straight
-from exemplar_lab.data.synth.faces.coat import INDEX
+from exemplar_lab.data.synth.faces.coat import INDEX, PARTS
 from exemplar_lab.data.synth.faces.source import Faces
 from exemplar_lab.grid import cell_centres, sample_at
 from exemplar_lab.metrics.appearance import l1
@@ -91,6 +91,19 @@ def makeup_pair(source: Source, numbers: Int[Tensor, " b"], others: bool = False
     size = tuple(batch.target.shape[-2:])
     true = makeup_at(batch.truth.target_keypoints, size, lenders, skin_of(batch.truth.target_part))
     return mixed, exemplar_makeup(lender, lenders), true
+
+
+def looked_at(match: Correspondence, part: Int[Tensor, "b h w"], area: Float[Tensor, "b h w"]) -> dict[str, float]:
+    """{part of the exemplars: share of the weight that it gets from an area of the targets}, the largest first.
+
+    part: of the exemplars, −1 is "background". area: how much each target pixel counts.
+    """
+    names = ("background", *PARTS)
+    shares = F.one_hot(part + 1, len(names)).movedim(-1, 1).to(area)
+    given = match.warp(F.interpolate(shares, match.key_size, mode="area"))
+    total = (given * F.interpolate(area[:, None], match.query_size, mode="area")).sum((0, 2, 3))
+    order = total.argsort(descending=True).tolist()
+    return {names[one]: (total[one] / total.sum()).item() for one in order if total[one] > 0}
 
 
 @torch.inference_mode()
