@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from exemplar_lab.data import edges, pose
+from exemplar_lab.data.whole import written_whole
 
 FORMAT = 1
 FILE = "prepared.json"
@@ -99,13 +100,9 @@ def write_collection(collection: Collection, room: str | Path) -> Path:
     room.mkdir(parents=True, exist_ok=True)
     folder = Path(os.path.relpath(collection.folder.resolve(), room.resolve())).as_posix()
     written = {"format": FORMAT} | asdict(collection) | {"folder": folder}
-    path, beside = room / FILE, room / f".{FILE}.{os.getpid()}.part"
-    try:
+    with written_whole(room / FILE) as beside:
         beside.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    return room / FILE
 
 
 def prepared_file(folder: str | Path) -> Path | None:
