@@ -135,11 +135,12 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
             answers = {compared.of[at]: tuple(compared.of[o] for o in few) for at, few in zip(own, nearest, strict=True) if few}
             searched += len(answers)
             found[split] |= answers
+    left = sum(len(collection.items[split]) - len(found[split]) for split in SPLITS)
     return replace(
         collection,
         exemplars={split: of for split, of in found.items() if of},
         paired=collection.paired and bool(named) and not searched,
-        how=_words(collection, named, chosen.search if searched else "none", bool(collection.items.get("style"))),
+        how=_words(collection, named, chosen.search if searched else "none", left),
         remarks=(*collection.remarks, *_copied(collection, compared, row)),
     )
 
@@ -179,10 +180,13 @@ def _each_serves(
     return [fuller[at] for at in own]
 
 
-def _words(collection: Collection, named: Mapping[str, Mapping], search: str, styles: bool) -> str:
+def _words(collection: Collection, named: Mapping[str, Mapping], search: str, left: int) -> str:
+    """left: how many targets have no exemplar."""
+    where = "style images" if collection.items.get("style") else "training images"
     lists = (collection.how or "named by lists") if any(named.values()) else ""
-    found = "" if search == "none" else f"{'style' if styles else 'training'} images {_SAID[search]}"
-    return "; for the others, ".join(filter(None, (lists, found))) or "distorted copies of the targets"
+    found = "" if search == "none" else f"{where} {_SAID[search]}"
+    copied = "distorted copies of the targets" if left else ""
+    return "; for the others, ".join(filter(None, (lists, found, copied)))
 
 
 def _copied(collection: Collection, compared: Compared, row: Mapping[str, int]) -> tuple[str, ...]:

@@ -200,6 +200,5 @@ def reads(collection: Collection) -> str:
     """What a condition of the collection shows, in words."""
     if collection.structure == "labels":
         return f"labels of {collection.channels} classes"
-    return {"photograph": "the photograph itself", "pose": "pose of 18 key points"}.get(
-        collection.structure, collection.structure
-    )
+    words = {"photograph": "photographs, to be painted in styles", "pose": "poses of 18 key points"}
+    return words.get(collection.structure, collection.structure)

@@ -50,15 +50,15 @@ def prepared_sheet(
     height = _HEAD + _OVER + deep * (side + _NAME) + foot
     figure = Figure(figsize=(width, height), layout="none")
     _headline(figure, title, words)
-    left = _EDGE
+    left, short = _EDGE, _short_names(halves)
     for split, few in halves.items():
-        left = _half(figure, few, left, side, wide[split], reads, _HALVES.get(split, split), legend) + _BETWEEN
+        left = _half(figure, few, left, side, wide[split], reads, _HALVES.get(split, split), legend, short) + _BETWEEN
     _draw_legend(figure, legend, classes, other)
     return figure
 
 
 def _half(
-    figure: Figure, rows: Sequence[Row], left: float, side: float, most: int, reads: str, split: str, legend: list
+    figure: Figure, rows: Sequence[Row], left: float, side: float, most: int, reads: str, split: str, legend: list, short: dict
 ) -> float:
     """One split; gives where it ends."""
     copies = all(name is None for _, _, exemplars in rows for name, _ in exemplars)
@@ -74,12 +74,12 @@ def _half(
     _text(figure, first, top - 0.06, "a distorted copy" if copies else several, colour=FAINT, size=7.5)
     for number, (target, structure, exemplars) in enumerate(rows):
         y = top + number * (side + _NAME)
-        _picture(figure, starts[0], y, side, target[1], target[0])
+        _picture(figure, starts[0], y, side, target[1], short[target[0]])
         if reads:
             shown = structure if structure.ndim == 3 else _coloured(structure, legend)
             _picture(figure, starts[1], y, side, shown)
         for x, (name, image) in zip(found, exemplars, strict=False):
-            axis = _picture(figure, x, y, side, image, name or "distorted copy")
+            axis = _picture(figure, x, y, side, image, short.get(name, "distorted copy"))
             if name is None:
                 axis.add_patch(
                     Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, lw=2, ec=COLOURS[0], clip_on=False)
@@ -94,10 +94,17 @@ def _picture(figure: Figure, x: float, y: float, side: float, image: Tensor, nam
     show_image(axis, image)
     if name:
         room = max(4, int(side * 72 / 2.9))
-        words = name.rpartition("/")[2].rpartition(".")[0] or name
-        short = words if len(words) <= room else f"…{words[1 - room :]}"
+        short = name if len(name) <= room else f"…{name[1 - room :]}"
         _text(figure, x, y + side + 0.095, short, colour=FAINT, size=5.0)
     return axis
+
+
+def _short_names(halves: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """Names of files without folder and suffix, or with folders where two would be called the same."""
+    named = [one for rows in halves.values() for target, _, few in rows for one, _ in (target, *few) if one is not None]
+    whole = {name: name.rpartition(".")[0] or name for name in named}
+    alone = {name: words.rpartition("/")[2] for name, words in whole.items()}
+    return alone if len(set(alone.values())) == len(set(whole.values())) else whole
 
 
 def _headline(figure: Figure, title: str, words: str) -> None:
