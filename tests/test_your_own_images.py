@@ -1,0 +1,101 @@
+"""The panel of one's own files, and notebook 40 as papermill runs it."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from exemplar_lab.data.images import write_image
+from exemplar_lab.data.pose import pose_rgb
+from exemplar_lab.data.synth.people import People
+from exemplar_lab.notebook import read_notebook, reported, run_notebook
+from exemplar_lab.training.translating import MEAN_POSE, translate_files
+from exemplar_lab.widgets.own_files import FILES, OwnFiles
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "40_your_own_images.ipynb"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    people = People(256, "val", "easy").batch(torch.arange(2))
+    for number in (0, 1):
+        write_image(folder / f"person{number}.png", people.exemplar[number])
+        write_image(folder / f"pose{number}.png", pose_rgb(people.condition)[number])
+    own = [[float(n) for point in person for n in (*(point - 0.5), 0.9)] for person in people.truth.exemplar_keypoints]
+    (folder / "own.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": own[0]}]}))
+    return folder
+
+
+def choose(panel, name, path):
+    """What the browser does when a file is chosen."""
+    when = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    content = path.read_bytes()
+    about = {"name": path.name, "type": "", "size": len(content), "last_modified": when}
+    panel.uploads[name].button.value = ({"content": memoryview(content), **about},)
+
+
+def test_chosen_files_are_what_the_command_would_be_given(files):
+    panel = OwnFiles(files / "pose0.png", files / "person0.png", exemplar_condition=files / "own.json")
+    given = translate_files(files / "pose0.png", files / "person0.png", exemplar_condition=files / "own.json")
+    assert torch.equal(panel.done.translation.image, given.translation.image)
+    assert panel.words == "OwnFiles: pose0.png and person0.png, dynast-people-cpu"
+    assert "never seen a photograph of a person" in panel._said.value
+    before = panel._repr_mimebundle_()["image/png"]
+
+    choose(panel, "condition", files / "pose1.png")
+    other = translate_files(files / "pose1.png", files / "person0.png", exemplar_condition=files / "own.json")
+    assert torch.equal(panel.done.translation.image, other.translation.image)
+    assert panel._repr_mimebundle_()["image/png"] != before
+    assert repr(panel.explorer).startswith("AttentionExplorer(dense 8×8")
+
+    choose(panel, "exemplar", files / "person1.png")  # the given structure was that of the earlier exemplar
+    alone = translate_files(files / "pose1.png", files / "person1.png")
+    assert torch.equal(panel.done.translation.image, alone.translation.image)
+    assert "WARNING" in panel._said.value
+    choose(panel, FILES[2], files / "own.json")
+    assert "WARNING" not in panel._said.value
+
+
+def test_a_change_that_cannot_be_shown_is_said_and_leaves_the_last(files, tmp_path):
+    panel = OwnFiles(files / "pose0.png", files / "person0.png")
+    shown, picture = panel.done, panel._picture.value
+    (tmp_path / "broken.png").write_text("no picture")
+    choose(panel, "condition", tmp_path / "broken.png")
+    assert "broken.png" in panel.problem and 'role="alert"' in panel._said.value
+    assert panel._folder.name not in panel._said.value
+    assert panel.done is shown and panel._picture.value == picture
+    choose(panel, "condition", files / "pose1.png")
+    assert panel.problem == "" and panel.done is not shown
+    panel.model.value = "msca"
+    assert "for msca; expected" in panel.problem
+    panel.model.value = "cocosnet"
+    assert panel.problem == "" and panel.done.checkpoint.model == "cocosnet"
+    assert "dense 32×32" in repr(panel.explorer)
+    with pytest.raises(FileNotFoundError, match="none.png"):
+        OwnFiles(files / "none.png", files / "person0.png")
+
+
+def test_the_notebook_runs_and_writes_its_figures(tmp_path):
+    out = run_notebook(NOTEBOOK, tmp_path / "out.ipynb", {"figures": str(tmp_path)}, progress=False)
+    assert {path.name for path in tmp_path.glob("40_*.png")} == {"40_pair.png", "40_folder.png", "40_exemplar_pose.png"}
+    (row,) = reported(read_notebook(out))
+    assert row["own pose"] > row["mean pose"] > row["zeros"]
+    assert row["left out"] == 1
+    said = "".join("".join(one.get("text", "")) for cell in read_notebook(out).cells for one in cell.get("outputs", []))
+    assert "exemplar-lab train dynast --data" in said
+    assert "never seen a photograph of a person" in said
+
+
+def test_the_notebook_takes_files(files, tmp_path):
+    given = {name: str(files / file) for name, file in {"condition": "pose1.png", "exemplar": "person1.png"}.items()}
+    out = run_notebook(NOTEBOOK, tmp_path / "out.ipynb", given, progress=False)
+    said = "".join("".join(one.get("text", "")) for cell in read_notebook(out).cells for one in cell.get("outputs", []))
+    assert "pose1.png is a pose" in said and "WARNING" in said
+    assert len(MEAN_POSE) == 18
+
+
+def test_the_notebook_is_small():
+    assert NOTEBOOK.stat().st_size <= 300_000
