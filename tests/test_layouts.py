@@ -170,7 +170,7 @@ def test_a_listing_is_sorted_and_whole(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     listing = list_files(tmp_path)
-    assert listing.files == ("a.png", "b.png", "b/1.txt", "b/2.png", "b/c/3.jpg") and listing.folders() == ("b",)
+    assert listing.files == ("a.png", "b.png", "b/1.txt", "b/2.png", "b/c/3.jpg") and listing.folders == ("b",)
     assert listing.inside("b") == ("b/2.png", "b/c/3.jpg") and listing.inner("b").files == ("1.txt", "2.png", "c/3.jpg")
 
 

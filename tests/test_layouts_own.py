@@ -40,11 +40,13 @@ def test_painted_faces_have_soft_edges(tmp_path, folder, layout):
 def test_folders_of_splits_are_honoured(tmp_path):
     for place, many in (("train", 4), ("val", 2), ("test", 1)):
         layout_folders.pictures(tmp_path / "mine" / place, many)
-    layout_folders.pictures(tmp_path / "mine" / "Training" / "deeper", many=1)
+    layout_folders.pictures(tmp_path / "mine" / "Validation" / "deeper", many=1)
     found = find_collection(tmp_path / "mine", "edges")
-    assert len(names(found, "train")) == 5 and names(found, "val") == ["val/IMG_0000.png", "val/IMG_0001.JPG"]
+    held_out = ["Validation/deeper/IMG_0000.png", "val/IMG_0000.png", "val/IMG_0001.JPG"]
+    assert len(names(found, "train")) == 4 and names(found, "val") == held_out
     assert said(found, "1 images were left out", "neither to train nor to val", "test/IMG_0000.png")
     shutil.rmtree(tmp_path / "mine" / "val")
+    shutil.rmtree(tmp_path / "mine" / "Validation")
     found = find_collection(tmp_path / "mine", "edges")
     assert names(found, "val") == ["test/IMG_0000.png"] and not found.remarks
 
@@ -64,6 +66,15 @@ def test_label_maps_are_no_pictures(tmp_path):
     scenes = find_collection(layout_folders.ade20k(tmp_path / "scenes"), "edges")
     assert len(scenes.named()) == 9 and all(name.endswith(".jpg") for name in scenes.named())
     assert said(scenes, "but for the suffix").startswith("9 ")
+
+
+def test_of_two_files_of_one_name_the_photograph_is_taken(tmp_path):
+    folder = layout_folders.pictures(tmp_path / "mine", many=3)
+    for name in ("IMG_0002.bmp", "IMG_0002.png", "IMG_0002.tiff"):
+        shutil.copy(folder / "IMG_0000.png", folder / name)
+    found = find_collection(folder, "edges")
+    assert set(found.named()) == {"IMG_0000.png", "IMG_0001.JPG", "IMG_0002.jpg"}
+    assert said(found, "but for the suffix", "the first being IMG_0002.bmp").startswith("3 ")
 
 
 def test_where_all_are_masks_masks_are_what_is_wanted(tmp_path):
@@ -147,6 +158,8 @@ def test_own_label_maps(tmp_path):
     (tmp_path / "mine/labels").rename(tmp_path / "mine/masks")
     (tmp_path / "mine/images").rename(tmp_path / "mine/photos")
     assert find_collection(tmp_path / "mine", "labels").named()["photos/shot 3.png"].files == ("masks/shot 3.png",)
+    (tmp_path / "mine/masks").rename(tmp_path / "mine/Masks")
+    assert find_collection(tmp_path / "mine", "labels").named()["photos/shot 3.png"].files == ("Masks/shot 3.png",)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +315,8 @@ def test_both_folders_of_contents(tmp_path):
         layout_folders.pictures(tmp_path / "mine" / f"adain_{place}", many=3)
     found = find_collection(tmp_path / "mine", "style")
     assert len(found.items["train"]) + len(found.items["val"]) == 7 and len(found.items["style"]) == 7
+    (tmp_path / "mine" / "content").rename(tmp_path / "mine" / "Content")
+    assert len(find_collection(tmp_path / "mine", "style").named()) == 14
     shutil.rmtree(tmp_path / "mine" / "style")
     found = find_collection(tmp_path / "mine", "style")
     assert {name.split("/")[0] for name in found.named()} == {"adain_content", "adain_style"}

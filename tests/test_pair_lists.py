@@ -144,6 +144,16 @@ def test_several_lists_are_joined(tmp_path):
     assert found.how == "x_ref.txt, x_ref_test.txt"
 
 
+def test_images_that_are_exemplars_alone_are_no_targets(tmp_path):
+    known = Collection(
+        Path(), "mine", "photograph", {"train": tuple(map(Item, ("a.jpg",))), "style": tuple(map(Item, ("s.jpg", "t.jpg")))}
+    )
+    path = write_lines(tmp_path / "x_ref.txt", ["s.jpg,t.jpg"])
+    assert exemplars_of(known, [path]) == known
+    write_lines(path, ["a.jpg,t.jpg"])
+    assert exemplars_of(known, [path]).exemplars == {"train": {"a.jpg": ("t.jpg",)}}
+
+
 def test_a_collection_holds_one_kind_of_pairs(tmp_path):
     known = collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg",))
     same = write_lines(tmp_path / "x_self_pair.txt", ["a.jpg,b.jpg"])

@@ -78,7 +78,7 @@ def _deeper(listing: Listing, task: str, found: Collection) -> tuple[str, ...]:
     if found.layout not in OWN:
         return ()
     official = [layout for layout, _ in LAYOUTS[task] if layout not in (pictures, label_folders, own_poses)]
-    inner = {place: _tried(official, listing.inner(place)) for place in listing.folders()}
+    inner = {place: _tried(official, listing.inner(place)) for place in listing.folders}
     return tuple(
         f"{place}/ is laid out as {one.layout}: name that folder to have it read so" for place, one in inner.items() if one
     )
@@ -87,7 +87,7 @@ def _deeper(listing: Listing, task: str, found: Collection) -> tuple[str, ...]:
 def _nothing(listing: Listing, task: str, soft: bool) -> str:
     many, files = len(listing.images), len(listing.files)
     wanted = "; or ".join(words for _, words in LAYOUTS[task])
-    inner = [place for place in listing.folders() if _tried(_layouts(task, soft), listing.inner(place))]
+    inner = [place for place in listing.folders if _tried(_layouts(task, soft), listing.inner(place))]
     do = f"name the folder {listing.folder / inner[0]}" if inner else "rename folders, or name another one"
     do += f" ({listing.remarks[0]})" if listing.remarks else ""
     return (

@@ -47,7 +47,7 @@ def _partners(listing: Listing) -> tuple[dict[str, str], tuple[str, ...]]:
     for places in arrangements:
         found: dict[str, str] = {}
         remarks: tuple[str, ...] = ()
-        for two in places:
+        for two in [(listing.called(a), listing.called(b)) for a, b in places]:
             if folders.issuperset(two):
                 more, said = partners(
                     *({name: name.removeprefix(f"{place}/") for name in listing.inside(place)} for place in two)
@@ -87,7 +87,7 @@ def beside(names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 def _known(listing: Listing, found: dict[str, str]) -> tuple[str, Labels | None]:
     """The layout, and what its labels mean where this is known."""
     names = [stem(name).rpartition("/")[2] for name in found]
-    coco = _mostly(_COCO, names) or "train_inst" in listing.folders()
+    coco = _mostly(_COCO, names) or "train_inst" in listing.folders
     camvid = _mostly(_CAMVID, names)
     layout = "COCO-Stuff" if coco else "CamVid" if camvid else "label folders"
     own = read_names(listing.folder)

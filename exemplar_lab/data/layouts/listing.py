@@ -25,9 +25,14 @@ class Listing:
     def images(self) -> tuple[str, ...]:
         return tuple(name for name in self.files if is_image(name))
 
+    @cached_property
     def folders(self) -> tuple[str, ...]:
         """Those directly in the folder which hold any file."""
         return tuple(dict.fromkeys(name.partition("/")[0] for name in self.files if "/" in name))
+
+    def called(self, name: str) -> str:
+        """The folder directly in this one that has a name, in whatever capitals; the name itself where there is none."""
+        return next((place for place in self.folders if place.lower() == name.lower()), name)
 
     def inside(self, *places: str) -> tuple[str, ...]:
         """The images in any of the folders `places` and the folders in them."""

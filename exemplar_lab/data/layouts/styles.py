@@ -18,7 +18,8 @@ def styles(listing: Listing) -> Collection | None:
     in07.jpg and tar07.jpg belong together, as do 07.jpg and 07.jpg: where all names in a folder are one word and a number,
     equal numbers are pairs. Other photographs have no exemplars yet.
     """
-    places = [two for two in FOLDERS if all(listing.inside(place) for place in two)]
+    called = [tuple(map(listing.called, two)) for two in FOLDERS]
+    places = [two for two in called if all(listing.inside(place) for place in two)]
     if not places:
         return None
     contents = [name for content, _ in places for name in listing.inside(content)]
