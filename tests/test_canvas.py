@@ -246,8 +246,10 @@ def test_label_maps_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r"got label 10 in .*labels\.png, expected 0 … 9 for 10 classes, or 255 for unknown: "):
         read_canvas(collection(tmp_path), item, 32)
     assert read_canvas(collection(tmp_path, labels=Labels(CLASSES, first=1)), item, 32).labels.max() == 9
-    with pytest.raises(ValueError, match=r"got 0 label maps for .*a\.png, expected one"):
-        read_canvas(collection(tmp_path), Item("a.png"), 32)
+    read_canvas(collection(tmp_path, labels=None), Item("a.png"), 32, tmp_path / "cache")
+    for labels, wanted in ((TENTHS, "one"), (Labels(CLASSES, masks=True), "at least one mask")):
+        with pytest.raises(ValueError, match=rf"got 0 label maps for .*a\.png, expected {wanted}: prepare"):
+            read_canvas(collection(tmp_path, labels=labels), Item("a.png"), 32, tmp_path / "cache")
     Image.fromarray(tenths(60, 80)).convert("RGB").save(tmp_path / "labels.png")
     with pytest.raises(ValueError, match=r"labels\.png with pixels of type RGB, expected one whole number per pixel"):
         read_canvas(collection(tmp_path), item, 32)
