@@ -121,6 +121,15 @@ def test_training_draws_images_exemplars_and_squares(paired):
     assert not torch.equal(mirrored, batch.exemplar[:, 0, 16, 0] > batch.exemplar[:, 0, 16, -1])
 
 
+def test_labels_are_those_of_the_image_they_stand_beside(paired):
+    batch = PreparedPairs(paired, size=32).batch(torch.arange(16))
+    for image, part in ((batch.target, batch.truth.target_part), (batch.exemplar, batch.truth.exemplar_part)):
+        red = image[:, 0] * 255
+        known = ((red % STRIPE - STRIPE / 2).abs() < STRIPE / 2 - 4) & (part >= 0)
+        assert torch.equal(part[known], red[known].div(STRIPE).floor().clamp_max(4).long())
+    assert not torch.equal(batch.truth.target_part, batch.truth.exemplar_part)
+
+
 def test_a_sample_is_the_same_in_any_batch(paired):
     source = PreparedPairs(paired, size=32)
     together, alone = source.batch(torch.tensor([7, 3, 5])), source.batch(torch.tensor([3]))
@@ -217,6 +226,14 @@ def test_an_image_that_broke_since_gives_way_to_the_next_and_is_said_once(paired
     assert torch.equal(batch.target[0], whole.target[1]) and torch.equal(batch.target[1], whole.target[1])
     said = capsys.readouterr().err
     assert said.count("left out") == 1 and "v00.0.bmp" in said and "1 of 7 images were left out" in source.skipped.words()
+
+
+def test_after_the_last_image_comes_the_first(paired):
+    whole = PreparedPairs(paired, size=32, split="val").batch(torch.arange(1))
+    forget()
+    (paired / "val" / "v01.1.png").unlink()
+    batch = PreparedPairs(paired, size=32, split="val").batch(torch.tensor([1]))
+    assert torch.equal(batch.target, whole.target)
 
 
 def test_a_folder_most_of_which_broke_stops(paired):
