@@ -177,12 +177,17 @@ def fill(folder, cache, rounds):
         read_canvas(town, item, 48, cache)
 
 
+def fill_alone(*asked):
+    torch.set_num_threads(1)  # threads of the parent are not there after a fork
+    fill(*asked)
+
+
 @pytest.fixture
 def spawn():
     started = []
 
     def start(*asked):
-        process = multiprocessing.get_context("fork").Process(target=fill, args=asked)
+        process = multiprocessing.get_context("fork").Process(target=fill_alone, args=asked)
         process.start()
         started.append(process)
         return process
