@@ -59,9 +59,9 @@ def test_one_split_alone_is_divided(tmp_path):
 def test_label_maps_are_no_pictures(tmp_path):
     folder = layout_folders.camvid(tmp_path / "town")
     layout_folders.pictures(folder / "more_masks", many=2)
-    layout_folders.pictures(folder / "unmasked", many=2)
+    layout_folders.pictures(folder / "purposes", many=2)
     found = find_collection(folder, "edges")
-    assert {name.split("/")[0] for name in found.named()} == {"train", "val", "unmasked"} and len(found.named()) == 11
+    assert {name.split("/")[0] for name in found.named()} == {"train", "val", "purposes"} and len(found.named()) == 11
     assert said(found, "folders of label maps or poses").startswith("11 ")
     scenes = find_collection(layout_folders.ade20k(tmp_path / "scenes"), "edges")
     assert len(scenes.named()) == 9 and all(name.endswith(".jpg") for name in scenes.named())

@@ -26,9 +26,19 @@ class Listing:
         return tuple(name for name in self.files if is_image(name))
 
     @cached_property
+    def _within(self) -> dict[str, tuple[str, ...]]:
+        """By folder directly in this one: the paths in it."""
+        found: dict[str, list[str]] = {}
+        for name in self.files:
+            place, slash, rest = name.partition("/")
+            if slash:
+                found.setdefault(place, []).append(rest)
+        return {place: tuple(rest) for place, rest in found.items()}
+
+    @property
     def folders(self) -> tuple[str, ...]:
         """Those directly in the folder which hold any file."""
-        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.files if "/" in name))
+        return tuple(self._within)
 
     def called(self, name: str) -> str:
         """The folder directly in this one that has a name, in whatever capitals; the name itself where there is none."""
@@ -41,8 +51,7 @@ class Listing:
 
     def inner(self, place: str) -> "Listing":
         """Of the folder `place` alone."""
-        start = f"{place}/"
-        return Listing(self.folder / place, tuple(name.removeprefix(start) for name in self.files if name.startswith(start)))
+        return Listing(self.folder / place, self._within.get(place, ()))
 
 
 def list_files(folder: str | Path) -> Listing:
