@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from exemplar_lab.data import canvas, derived, whole
 from exemplar_lab.data.canvas import Canvas, read_canvas
-from exemplar_lab.data.collection import Item
+from exemplar_lab.data.collection import Collection, Item
 from exemplar_lab.data.layouts.finding import find_collection
 from exemplar_lab.data.skipped import Skipped, readable
 
@@ -66,6 +67,32 @@ def test_the_content_of_all_sources_counts_and_their_time_does_not(town, tmp_pat
     assert same(read_canvas(town, item, 48, cache), before) and len(decoded) == 2
     os.rename(town.folder / item.name, town.folder / "train" / "renamed.jpg")
     assert same(read_canvas(town, Item("train/renamed.jpg", item.files), 48, cache), before) and len(decoded) == 2
+
+
+def test_content_counts_where_length_is_the_same(tmp_path):
+    pixels, collection = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3), Collection(tmp_path, "made", "edges", {})
+    for value in (pixels, 255 - pixels, pixels):
+        Image.fromarray(value).save(tmp_path / "a.bmp")
+        found = read_canvas(collection, Item("a.bmp"), 32, tmp_path / "cache").image
+        assert np.array_equal(found.movedim(0, -1), value)
+    assert len(files(tmp_path / "cache")) == 2
+
+
+def test_writers_of_one_file_do_not_touch_each_other(tmp_path):
+    path = tmp_path / "file"
+
+    def write(content: str, then=lambda: None) -> None:
+        with whole.written_whole(path) as beside:
+            beside.write_text(content)
+            then()
+
+    def another() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write, "two").result()
+        assert path.read_text() == "two"
+
+    write("one", another)
+    assert path.read_text() == "one" and files(tmp_path) == [path]
 
 
 def test_the_same_files_with_other_settings_are_others(town, tmp_path, decoded):
