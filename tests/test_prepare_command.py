@@ -28,7 +28,7 @@ def test_it_says_what_is_there_and_what_to_do_next(town, capsys):
     done, _ = read_collection(town)
     counts = ", ".join(f"{len(items)} {split}" for split, items in done.items.items())
     assert f"CamVid: {counts}" in said and "condition: labels of 11 classes" in said
-    assert "exemplars: training images with similar labels, for" in said
+    assert f"exemplars of {sum(map(len, done.items.values()))} images: training images with similar labels\n" in said
     assert said.rstrip().endswith(f"next: exemplar-lab train dynast --data {town}")
     with Image.open(town / ROOM / "contact.png") as sheet:
         assert sheet.format == "PNG" and min(sheet.size) > 300

@@ -41,7 +41,7 @@ def prepare(given: argparse.Namespace) -> int | None:
     done = prepared.collection
     _remark(done.remarks[len(collection.remarks) :])
     pairs = sum(len(of) for of in done.exemplars.values())
-    print(f"exemplars: {done.how}" + (f", for {pairs} images" if pairs else ""))
+    print(f"exemplars{f' of {pairs} images' if pairs else ''}: {done.how}")
     print(f"contact sheet: {sheet}")
     where = given.folder if given.out is None else given.out
     print(f"next: exemplar-lab train dynast --data {_quoted(where)}")

@@ -139,7 +139,7 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
     return replace(
         collection,
         exemplars={split: of for split, of in found.items() if of},
-        paired=collection.paired and bool(named) and not searched,
+        paired=collection.paired and bool(named),
         how=_words(collection, named, chosen.search if searched else "none", left),
         remarks=(*collection.remarks, *_copied(collection, compared, row)),
     )

@@ -19,7 +19,7 @@ _EDGE, _GAP, _WIDE, _BETWEEN = 0.12, 0.045, 0.16, 0.4
 """Inches at the border, between pictures, before the exemplars, and between training and held out."""
 _NAME, _OVER, _HEAD = 0.14, 0.42, 0.62
 """Inches for the name under a picture, for the words over the columns, and for the title."""
-_LARGEST, _LEGEND, _CLASSES, _OTHERS = 1.3, 0.2, 15, 0.72
+_LARGEST, _DEEPEST, _LEGEND, _CLASSES, _OTHERS = 1.3, 5.4, 0.2, 15, 0.72
 _HALVES = {"train": "to train on", "val": "held out"}
 
 
@@ -40,9 +40,9 @@ def prepared_sheet(
     own = 2 if reads else 1
     pictures = sum(own + most for most in wide.values())
     gaps = sum((own + most - 2) * _GAP + _WIDE for most in wide.values()) + (len(halves) - 1) * _BETWEEN + 2 * _EDGE
-    side = min(_LARGEST, (PAGE - gaps) / pictures)
-    legend = _legend(halves, classes)
     deep = max(len(few) for few in halves.values())
+    side = min(_LARGEST, _DEEPEST / deep, (PAGE - gaps) / pictures)
+    legend = _legend(halves, classes)
     other = _has_others(halves, legend)
     width = max(pictures * side + gaps, 5.4)
     lines = -(-(len(legend) + other) // _across(width))
