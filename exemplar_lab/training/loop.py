@@ -92,8 +92,6 @@ def train(recipe: Recipe | FeatureRecipe, run: Path, fabric: Fabric | None = Non
                 saved = number
             yield Step(number, recipe.steps, values, time.perf_counter() - start, batch, translation)
     finally:
-        if isinstance(batches, Generator):
-            batches.close()
         if log:
             log.close()
         if done > saved and state.whole:
