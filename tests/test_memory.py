@@ -53,6 +53,15 @@ def test_threads_share_it():
     assert held() == 10_000
 
 
+def test_what_two_make_at_once_is_kept_and_counted_once():
+    def made_meanwhile():
+        asked("key")
+        return torch.zeros(1000, dtype=torch.uint8), None
+
+    remembered("key", made_meanwhile)
+    assert held() == 1000 and not asked("key")
+
+
 def test_a_failure_is_not_remembered():
     with pytest.raises(ValueError, match="broken"):
         remembered("key", lambda: (_ for _ in ()).throw(ValueError("broken")))
