@@ -31,6 +31,9 @@ KINDS = {
 }
 """What a checkpoint reads -> the kind of file that it is made from."""
 
+ASKED = tuple(MODELS)
+"""Models that can be asked for by name, without a checkpoint."""
+
 PCK = {"own pose": 0.803, "mean pose": 0.447, "target's pose": 0.408, "zeros": 0.152, "copy": 0.461, "cocosnet": 0.574}
 """PCK@0.1 over the 256 validation pairs of dynast-people-cpu (people, medium), by what stands in the place of the exemplar's
 pose; and of the unwarped exemplar and of WITHOUT_POSE, which reads no pose of the exemplar, on the same pairs."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import ipywidgets
 
-from exemplar_lab.models import MODELS
-from exemplar_lab.training.translating import Translated, translate_files
+from exemplar_lab.training.translating import ASKED, Translated, translate_files
 from exemplar_lab.widgets.explorer import AttentionExplorer
 from exemplar_lab.widgets.frames import Panel, captions, row_png
 from exemplar_lab.widgets.own_images import Upload
@@ -42,7 +41,7 @@ class OwnFiles(Panel):
         for name, upload in self.uploads.items():
             upload.button.accept = _ACCEPT if name != "exemplar" else "image/*"
             upload.button.tooltip = f"{name}: " + ("any picture file" if name == "exemplar" else "pose, label map or picture")
-        models = [*MODELS] + [str(model)] * (str(model) not in MODELS)
+        models = [*ASKED] + [str(model)] * (str(model) not in ASKED)
         self.model = ipywidgets.Dropdown(options=models, value=str(model), description="model")
         self._said, self._names = ipywidgets.HTML(), ipywidgets.HTML()
         self._picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
