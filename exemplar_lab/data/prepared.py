@@ -24,6 +24,9 @@ VERSION = 1
 CACHE = "cache"
 """Folder of decoded images beside prepared.json."""
 
+FINER = 2
+"""Shorter side of a decoded image, in sides of the images that are trained on: squares are cut from it."""
+
 
 @dataclass(frozen=True)
 class PreparedPairs:
@@ -152,7 +155,7 @@ class PreparedPairs:
         """Of each item, or of the first one after it in its split that can be read."""
         cache = prepared_file(self.folder).parent / CACHE
         try:
-            return canvases(self.collection, items, 2 * self.size, cache)
+            return canvases(self.collection, items, FINER * self.size, cache)
         except (OSError, ValueError):
             return [self._first_whole(item, cache) for item in items]
 
@@ -161,7 +164,7 @@ class PreparedPairs:
         start = split.index(item)
         for other in (*split[start:], *split[:start]):
             try:
-                return canvases(self.collection, [other], 2 * self.size, cache)[0]
+                return canvases(self.collection, [other], FINER * self.size, cache)[0]
             except (OSError, ValueError) as problem:
                 self.skipped.note(self.collection.folder / other.name, problem)
                 self.skipped.check()

@@ -91,8 +91,8 @@ def batch_statistics(asked: Asked, network: nn.Module, draws: int = DRAWS) -> St
 def made_images(asked: Asked) -> dict[str, Float[Tensor, "b 3 h w"]]:
     """{row: image}: of a `Translation` its image, of a match its warp of the exemplar, as of the references.
 
-    oracle: the exemplar read at the true flow, where the source knows it. copy: the exemplar itself. Of several grids, oracle and
-    copy stand once: neither depends on them.
+    oracle: the exemplar read at the true flow, where the source knows it. copy: the exemplar itself. Of several grids,
+    oracle and copy stand once: neither depends on them.
     """
     batch = asked.batch
     images = {

@@ -33,7 +33,8 @@ def own_pair(structure: str | Path, exemplar: str | Path, checkpoint: str | Path
     """The structure of one picture file, the look of another: what the checkpoint answers, and the pair that it was asked.
 
     The middle squares are resized to the size of the model's images. checkpoint: one of
-    `catalogue.checkpoint_folders`, a run on photographs, or "lab features", which need no training. The right correspondence is not known.
+    `catalogue.checkpoint_folders`, a run on photographs, or "lab features", which need no training. The right correspondence is
+    not known.
 
     Raises FileNotFoundError for a file or checkpoint that is not there; ValueError for a file that is no picture, and for a
     model that reads more than a photograph shows.

@@ -15,7 +15,7 @@ from exemplar_lab.data.images import SMALLEST
 from exemplar_lab.data.layouts.finding import find_collection
 from exemplar_lab.data.photos import split_by_name
 from exemplar_lab.data.pose import pose_rgb
-from exemplar_lab.data.prepared import CACHE
+from exemplar_lab.data.prepared import CACHE, FINER
 from exemplar_lab.data.skipped import Skipped, readable
 from exemplar_lab.data.structures import View, view
 from exemplar_lab.data.whole import written_whole
@@ -88,7 +88,7 @@ def prepare(
     room = _made(Path(room) if room is not None else collection.folder / ROOM)
     collection = _without_sheet(collection, room)
     skipped = Skipped()
-    read = readable(collection, 2 * size, room / CACHE, skipped, progress)
+    read = readable(collection, FINER * size, room / CACHE, skipped, progress)
     items, compared = compare(collection, read, chosen.search)
     collection = choose(_both_splits(replace(collection, items=items)), compared, chosen, count)
     if words := skipped.words():
@@ -150,11 +150,11 @@ def rows_of(collection: Collection, room: Path, split: str, size: int, most: int
     named = collection.named()
     names = [collection.exemplars.get(split, {}).get(item.name, ())[:COLUMNS] for item in shown]
     wanted = dict.fromkeys([*shown, *(named[name] for few in names for name in few)])
-    seen = dict(zip(wanted, canvases(collection, list(wanted), 2 * size, room / CACHE), strict=True))
+    seen = dict(zip(wanted, canvases(collection, list(wanted), FINER * size, room / CACHE), strict=True))
     rows = []
     for number, (item, few) in enumerate(zip(shown, names, strict=True)):
-        exemplars = [(name, _middle(collection, seen[named[name]], 2 * size).image) for name in few]
-        target = _middle(collection, seen[item], 2 * size)
+        exemplars = [(name, _middle(collection, seen[named[name]], FINER * size).image) for name in few]
+        target = _middle(collection, seen[item], FINER * size)
         rows.append(
             (
                 (item.name, target.image),
