@@ -121,6 +121,9 @@ def test_another_person_has_the_makeup_at_its_own_landmarks():
     assert torch.equal(makeup.cover, own[1].cover) and torch.equal(true.colour, own[1].colour)
     skin = skin_of(own[0].truth.target_part[:-1])
     assert true.cover.sum() > 0 and (true.cover[1:] * ~skin[:, None]).sum() == 0
+    here = SOURCE.batch(SOME).truth
+    expected = makeup_at(here.target_keypoints, (64, 64), SOME + 1, skin_of(here.target_part))
+    assert torch.equal(true.cover, expected.cover)
     last = torch.tensor([SOURCE.length - 1])
     assert torch.equal(makeup_pair(SOURCE, last, others=True)[0].exemplar, SOURCE.batch(torch.tensor([0])).exemplar)
 
