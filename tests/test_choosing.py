@@ -48,7 +48,7 @@ def test_targets_of_both_splits_look_among_training_images(by):
     done = chosen(town(), by)
     best = {name: few[0] for of in done.exemplars.values() for name, few in of.items()}
     assert best == {"a": "b", "b": "a", "c": "d", "d": "c", "v": "a" if best["v"] == "a" else "b", "w": "d"}
-    assert all(len(few) == 2 for of in done.exemplars.values() for few in of.values()) and not done.paired
+    assert all(len(few) == 2 for of in done.exemplars.values() for few in of.values()) and done.paired == ()
     assert done.how == ("training images that look alike" if by == "features" else "training images with similar labels")
 
 
@@ -87,14 +87,33 @@ def test_lists_come_first_and_what_they_leave_is_searched():
 
 
 def test_the_same_person_is_never_mixed_with_others():
-    """Exemplars that are right answers and such that are not cannot be in one collection: the rest has copies of itself."""
+    """Exemplars that are right answers and such that are not cannot be in one split: the rest has copies of itself."""
     named = {"train": {"a": ("b",), "b": ("a",)}}
-    done = chosen(town(exemplars=named, paired=True), None)
-    assert done.exemplars == named and done.paired
-    other = chosen(town(exemplars=named, paired=True), "labels")
+    done = chosen(town(exemplars=named, paired=("train",)), None)
+    assert done.exemplars == named and done.paired == ("train",)
+    other = chosen(town(exemplars=named, paired=("train",)), "labels")
     assert len(other.exemplars["train"]) == 4 and not other.paired
-    none = chosen(town(exemplars=named, paired=True), "none")
+    none = chosen(town(exemplars=named, paired=("train",)), "none")
     assert none.exemplars == {} and not none.paired and none.how == "distorted copies of the targets"
+
+
+def test_one_split_has_the_same_person_and_the_other_is_searched():
+    named = {"train": {"a": ("b",), "b": ("a",)}, "val": {"v": ("c",)}}
+    done = chosen(town(exemplars=named, paired=("train",), how="two lists"), None)
+    assert done.exemplars == {"train": named["train"], "val": {"v": ("c",), "w": ("d", "c")}} and done.paired == ("train",)
+    assert done.how == "two lists; for the others, training images with similar labels; for the others, " + (
+        "distorted copies of the targets"
+    )
+
+
+def test_a_held_out_image_is_never_shown_in_training():
+    named = {"train": {"a": ("v", "b"), "c": ("w",)}, "val": {"v": ("w", "a")}}
+    for by in (None, "lists"):
+        done = chosen(town(exemplars=named), by)
+        assert done.exemplars["train"]["a"] == ("b",) and done.exemplars["val"]["v"] == ("w", "a")
+        assert not {name for few in done.exemplars["train"].values() for name in few} & set("vw")
+        (said,) = done.remarks
+        assert said.startswith("2 held-out images are named as exemplars of images that train") and said.endswith("v for a")
 
 
 def test_each_style_serves():
@@ -120,7 +139,7 @@ def test_each_style_serves():
         (town(), None, Plan(False, "labels")),
         (Collection(Path("x"), "pictures", "edges", town().items), None, Plan(False, "features")),
         (town(exemplars={"val": {"v": ("a",)}}), None, Plan(True, "labels")),
-        (town(exemplars={"val": {"v": ("a",)}}, paired=True), None, Plan(True, "none")),
+        (town(exemplars={"val": {"v": ("a",)}}, paired=("val",)), None, Plan(True, "none")),
         (town(exemplars={"val": {"v": ("a",)}}), "lists", Plan(True, "none")),
         (town(exemplars={"val": {"v": ("a",)}}), "features", Plan(False, "features")),
         (town(), "none", Plan(False, "none")),

@@ -184,7 +184,9 @@ def test_deepfashion(tmp_path):
     assert (found.layout, found.structure, found.channels, found.remarks) == ("DeepFashion", "pose", 35, ())
     assert names(found, "val") == [f"img/{person}/01_1_front.jpg"] and len(found.items["train"]) == 5
     assert found.items["val"][0].files == tuple(f"pose/{person}/01_1_front_{half}.txt" for half in ("candidate", "subset"))
-    assert found.paired and found.exemplars["val"] == {f"img/{person}/01_1_front.jpg": (f"img/{person}/01_2_side.jpg",)}
+    assert found.paired == ("train", "val") and found.exemplars["val"] == {
+        f"img/{person}/01_1_front.jpg": (f"img/{person}/01_2_side.jpg",)
+    }
     # What is held out is never shown in training, not even as an exemplar.
     assert f"img/{person}/01_2_side.jpg" not in found.exemplars["train"] and len(found.exemplars["train"]) == 4
 

@@ -240,7 +240,7 @@ def test_camvid_with_a_list_of_classes(tmp_path):
 
 def test_own_poses(tmp_path):
     found = find_collection(layout_folders.own_poses(tmp_path / "mine"), "pose")
-    assert (found.layout, found.structure, found.paired, found.exemplars) == ("images and poses", "pose", False, {})
+    assert (found.layout, found.structure, found.paired, found.exemplars) == ("images and poses", "pose", (), {})
     files = {name: item.files for name, item in found.named().items()}
     assert files["shot00.jpg"] == ("shot00_keypoints.json",) and files["shot02.jpg"] == ("shot02_pose.png",)
     assert files["shot01.jpg"] == ("shot01_candidate.txt", "shot01_subset.txt") and len(files) == 6 and not found.remarks
@@ -282,7 +282,7 @@ def test_images_without_a_pose_and_poses_without_an_image(tmp_path):
 
 def test_styles_of_equal_numbers_are_pairs(tmp_path):
     found = find_collection(layout_folders.styles(tmp_path / "mine"), "style")
-    assert (found.layout, found.structure, found.paired) == ("contents and styles", "photograph", False)
+    assert (found.layout, found.structure, found.paired) == ("contents and styles", "photograph", ())
     assert len(found.items["style"]) == 11 and not any(name.startswith("style") for name in names(found, "train"))
     pairs = {name: others for named in found.exemplars.values() for name, others in named.items()}
     assert pairs["content/in07.jpg"] == ("style/tar07.jpg",) and len(pairs) == 11 and "content/in11.jpg" not in pairs

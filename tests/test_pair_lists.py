@@ -132,7 +132,7 @@ def test_what_is_there_becomes_exemplars(tmp_path):
     path = write_lines(tmp_path / "x_ref.txt", ["a.jpg,b.jpg,z.jpg,a.jpg,c.jpg", "d.jpg,a.jpg", "y.jpg,a.jpg", "c.jpg,z.jpg"])
     found = exemplars_of(known, [path])
     assert found.exemplars == {"train": {"a.jpg": ("b.jpg", "c.jpg")}, "val": {"d.jpg": ("a.jpg",)}}
-    assert not found.paired and found.how == "x_ref.txt"
+    assert found.paired == () and found.how == "x_ref.txt"
     assert found.remarks == ("2 of 6 names in x_ref.txt are not among the images, the first is z.jpg",)
 
 
@@ -154,28 +154,65 @@ def test_images_that_are_exemplars_alone_are_no_targets(tmp_path):
     assert exemplars_of(known, [path]).exemplars == {"train": {"a.jpg": ("t.jpg",)}}
 
 
-def test_a_collection_holds_one_kind_of_pairs(tmp_path):
+def test_a_split_holds_one_kind_of_pairs(tmp_path):
     known = collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg",))
     same = write_lines(tmp_path / "x_self_pair.txt", ["a.jpg,b.jpg"])
     other = write_lines(tmp_path / "x_ref.txt", ["a.jpg,c.jpg", "b.jpg,c.jpg"])
     found = exemplars_of(known, [other, same])
-    assert found.paired and found.exemplars == {"train": {"a.jpg": ("b.jpg",), "b.jpg": ("a.jpg",)}}
-    assert found.how == "x_self_pair.txt" and "x_ref.txt: would serve fewer images" in found.remarks[0]
-    write_lines(other, ["a.jpg,c.jpg", "b.jpg,c.jpg", "d.jpg,c.jpg"])
+    assert found.paired == ("train",) and found.exemplars == {"train": {"a.jpg": ("b.jpg",), "b.jpg": ("a.jpg",)}}
+    assert found.how == "x_self_pair.txt" and "x_ref.txt: would serve no more images of train" in found.remarks[0]
+    write_lines(other, ["a.jpg,c.jpg", "b.jpg,c.jpg", "c.jpg,a.jpg"])
     found = exemplars_of(known, [other, same])
-    assert not found.paired and found.exemplars["val"] == {"d.jpg": ("c.jpg",)} and found.how == "x_ref.txt"
+    assert found.paired == () and found.exemplars["train"]["c.jpg"] == ("a.jpg",) and found.how == "x_ref.txt"
+
+
+def test_each_split_holds_the_kind_that_serves_it(tmp_path):
+    """As with deepfashion_self_pair.txt for images that train and deepfashion_ref_test.txt for those held out."""
+    known = collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg", "e.jpg"))
+    same = write_lines(tmp_path / "x_self_pair.txt", ["a.jpg,b.jpg"])
+    other = write_lines(tmp_path / "x_ref_test.txt", ["d.jpg,c.jpg"])
+    found = exemplars_of(known, [other, same])
+    assert found.exemplars == {
+        "train": {"a.jpg": ("b.jpg",), "b.jpg": ("a.jpg",)},
+        "val": {"d.jpg": ("c.jpg",)},
+    }
+    assert (found.paired, found.how, found.remarks) == (("train",), "x_self_pair.txt, x_ref_test.txt", ())
+
+
+@pytest.mark.parametrize("listed", [1, 2])
+def test_a_list_is_taken_where_the_folders_serve_no_more(tmp_path, listed):
+    told = {"val": {"d.jpg": ("e.jpg",), "e.jpg": ("d.jpg",)}}
+    known = collection("a.jpg", val=("d.jpg", "e.jpg"), exemplars=told, paired=("val",), how="told by folders")
+    path = write_lines(tmp_path / "x_ref_test.txt", ["d.jpg,a.jpg", "e.jpg,a.jpg"][:listed])
+    found = exemplars_of(known, [path])
+    assert len(found.remarks) == 1
+    if listed == 1:
+        assert (found.exemplars, found.paired, found.how) == (told, ("val",), "told by folders")
+    else:
+        by_list = {"val": {"d.jpg": ("a.jpg",), "e.jpg": ("a.jpg",)}}
+        assert (found.exemplars, found.paired, found.how) == (by_list, (), "x_ref_test.txt")
+
+
+@pytest.mark.parametrize("ending", ["_ref.txt", "_self_pair.txt"])
+def test_a_held_out_image_is_never_shown_in_training(tmp_path, ending):
+    path = write_lines(tmp_path / f"x{ending}", ["a.jpg,d.jpg,b.jpg", "c.jpg,e.jpg", "e.jpg,d.jpg,a.jpg"])
+    found = exemplars_of(collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg", "e.jpg")), [path])
+    assert found.exemplars["train"]["a.jpg"] == ("b.jpg",) and "c.jpg" not in found.exemplars["train"]
+    assert {"a.jpg", "d.jpg"} <= set(found.exemplars["val"]["e.jpg"])
+    (said,) = found.remarks
+    assert said.startswith("2 held-out images are named as exemplars of images that train") and "d.jpg for a.jpg" in said
 
 
 def test_lists_come_before_what_is_known(tmp_path):
     exemplars = {"train": {"a.jpg": ("b.jpg",), "b.jpg": ("a.jpg",)}}
-    known = collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg",), exemplars=exemplars, paired=True, how="told by folders")
+    known = collection("a.jpg", "b.jpg", "c.jpg", val=("d.jpg",), exemplars=exemplars, paired=("train",), how="told by folders")
     same = write_lines(tmp_path / "x_self_pair.txt", ["a.jpg,c.jpg"])
     found = exemplars_of(known, [same])
     assert found.exemplars == {"train": {"a.jpg": ("c.jpg",), "b.jpg": ("a.jpg",), "c.jpg": ("a.jpg",)}}
-    assert found.paired and found.how == "x_self_pair.txt, told by folders"
+    assert found.paired == ("train",) and found.how == "x_self_pair.txt, told by folders"
     nothing = write_lines(tmp_path / "y_self_pair.txt", ["x.jpg,y.jpg"])
     found = exemplars_of(known, [nothing])
-    assert (found.exemplars, found.how, found.paired) == (exemplars, "told by folders", True) and len(found.remarks) == 1
+    assert (found.exemplars, found.how, found.paired) == (exemplars, "told by folders", ("train",)) and len(found.remarks) == 1
 
 
 def test_broken_lists_are_remarks(tmp_path):
@@ -207,12 +244,15 @@ def test_lists_are_looked_for_by_name(tmp_path):
 def test_lists_of_the_layouts(tmp_path):
     pair_lists(tmp_path)
     people = find_collection(deepfashion(tmp_path / "DeepFashion"), "pose")
-    assert people.paired and people.how.startswith("deepfashion_self_pair.txt, the same outfit")
+    assert people.paired == ("train",) and people.how.startswith("deepfashion_self_pair.txt, the same outfit")
+    assert people.how.endswith("deepfashion_ref_test.txt") and len(people.exemplars["train"]) == 4
+    held_out, other = (f"img/WOMEN/Dresses/id_0000020{name}.jpg" for name in ("5/01_1_front", "4/01_2_side"))
+    assert people.exemplars["val"] == {held_out: (other,)}
     (tmp_path / "pairs/deepfashion_self_pair.txt").unlink()
     faces = find_collection(celeba(tmp_path / "celebahqedge"), "edges")
     pairs = {"29922": "2994", "26397": "14721"}
     assert faces.exemplars == {"val": {f"CelebA-HQ-img/{a}.jpg": (f"CelebA-HQ-img/{b}.jpg",) for a, b in pairs.items()}}
-    assert not faces.paired and faces.how == "celebahq_ref_test.txt" and not faces.remarks
+    assert faces.paired == () and faces.how == "celebahq_ref_test.txt" and not faces.remarks
     scenes = find_collection(ade20k(tmp_path / "ade"), "labels")
     others = tuple(f"training/ADE_train_0000{number}.jpg" for number in (1037, 1000))
     assert scenes.exemplars == {"val": {"validation/ADE_val_00001000.jpg": others}}
@@ -220,10 +260,10 @@ def test_lists_of_the_layouts(tmp_path):
 
 def test_a_users_own_list(tmp_path):
     folder = pictures(tmp_path / "mine")
-    write_lines(folder / "mine_ref.txt", ["img_0003,IMG_0005.jpg,IMG_0001.jpg"], "\r\n")
+    write_lines(folder / "mine_ref.txt", ["img_0003,IMG_0004.jpg,IMG_0001.jpg"], "\r\n")
     found = find_collection(folder, "edges")
     ((name, others),) = [pair for named in found.exemplars.values() for pair in named.items()]
-    assert (name, others) == ("IMG_0003.png", ("IMG_0005.jpg", "IMG_0001.JPG")) and not found.remarks
+    assert (name, others) == ("IMG_0003.png", ("IMG_0004.jpg", "IMG_0001.JPG")) and not found.remarks
 
 
 @pytest.mark.parametrize("name", ["ade20k_ref_test", "celebahq_ref_test", "deepfashion_ref_test", "deepfashion_self_pair"])

@@ -19,7 +19,7 @@ from exemplar_lab.data.collection import (
     write_collection,
 )
 from exemplar_lab.data.memory import forget
-from exemplar_lab.data.prepared import PreparedPairs
+from exemplar_lab.data.prepared import PreparedPairs, skipped_words
 from exemplar_lab.translation import Source
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -69,7 +69,43 @@ def test_a_collection_comes_back_as_it_was_written(town, tmp_path):
     assert read_collection(tmp_path / "all" / "moved")[0] == replace(found, folder=tmp_path / "all" / "moved")
 
 
-@pytest.mark.parametrize("change", ['"format": 2', '"format": 1, "layout": 3, "more": 4', "[", ""])
+def test_a_room_reached_through_a_link_finds_its_images(town, tmp_path):
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep")
+    write_collection(collection(town), tmp_path / "link" / "room")
+    assert read_collection(tmp_path / "link" / "room")[0].folder == town
+    assert PreparedPairs(tmp_path / "link" / "room", size=32).batch(torch.arange(2)).target.isfinite().all()
+
+
+def test_the_digest_is_that_of_images_and_pairs(town, tmp_path):
+    digests = [
+        read_collection(write_collection(found, tmp_path / str(number)).parent)[1]
+        for number, found in enumerate(
+            (
+                collection(town),
+                collection(town, remarks=("said otherwise",), how="in other words"),
+                collection(town, exemplars={"train": {"train/t00.0.bmp": ("train/t01.1.png",)}}),
+                collection(town, labels=Labels(NAMES, first=1)),
+            )
+        )
+    ]
+    assert digests[0] == digests[1] and len(set(digests)) == 3
+
+
+def test_images_that_moved_away_alone_are_missed(town, tmp_path):
+    write_collection(collection(town), tmp_path / "room")
+    town.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match="moved together"):
+        read_collection(tmp_path / "room")
+
+
+def test_an_exemplar_that_is_no_image_is_refused(town):
+    write_collection(collection(town, exemplars={"train": {"train/t00.0.bmp": ("train/none.png",)}}), town / ROOM)
+    with pytest.raises(ValueError, match=r"train/none\.png is none of the images"):
+        read_collection(town)
+
+
+@pytest.mark.parametrize("change", ["[" * 100_000, '"format": 2', '"format": 1, "layout": 3, "more": 4', "[", ""])
 def test_a_file_that_says_something_else_is_refused(town, change):
     path = write_collection(collection(town), town / ROOM)
     path.write_text(path.read_text().replace('"format": 1', change) if "format" in change else change)
@@ -169,8 +205,9 @@ def test_copies_take_the_place_of_what_was_found(paired):
 
 
 def test_exemplars_that_show_the_same_are_paired(paired):
-    write_collection(replace(read_collection(paired)[0], paired=True), paired / ROOM)
+    write_collection(replace(read_collection(paired)[0], paired=("train",)), paired / ROOM)
     assert PreparedPairs(paired, size=32).batch(torch.arange(4)).paired.all()
+    assert not PreparedPairs(paired, size=32, split="val").batch(torch.arange(2)).paired.any()
 
 
 def test_truth_can_be_left_away(paired):
@@ -180,16 +217,30 @@ def test_truth_can_be_left_away(paired):
 def test_a_folder_that_was_prepared_anew_is_noticed(paired):
     signed = PreparedPairs(paired, size=32).signed()
     assert signed.structure == "labels" and PreparedPairs(paired, digest=signed.digest).digest == signed.digest
-    write_collection(replace(read_collection(paired)[0], how="another way"), paired / ROOM)
+    found = read_collection(paired)[0]
+    write_collection(replace(found, exemplars={"val": found.exemplars["val"]}), paired / ROOM)
     with pytest.raises(ValueError, match="prepared anew"):
         replace(signed, split="val")
     with pytest.raises(ValueError, match="prepared with labels, expected pose"):
         PreparedPairs(paired, structure="pose")
 
 
+def test_what_labels_mean_is_written_down(paired):
+    found = read_collection(paired)[0]
+    write_collection(replace(found, labels=Labels(NAMES, first=1, void=3)), paired / ROOM)
+    signed = PreparedPairs(paired, size=32).signed()
+    assert (signed.first, signed.void) == (1, 3)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"size": 8}, "got size 8"), ({"split": "test"}, "got split"), ({"closest": 0.0}, "closest"), ({"flip": 2.0}, "flip")],
+    [
+        ({"size": 8}, "got size 8"),
+        ({"size": 5000}, "got size 5000"),
+        ({"split": "test"}, "got split"),
+        ({"closest": 0.0}, "closest"),
+        ({"flip": 2.0}, "flip"),
+    ],
 )
 def test_settings_that_make_no_source_are_refused(paired, settings, words):
     with pytest.raises(ValueError, match=words):
@@ -226,6 +277,20 @@ def test_an_image_that_broke_since_gives_way_to_the_next_and_is_said_once(paired
     assert torch.equal(batch.target[0], whole.target[1]) and torch.equal(batch.target[1], whole.target[1])
     said = capsys.readouterr().err
     assert said.count("left out") == 1 and "v00.0.bmp" in said and "1 of 7 images were left out" in source.skipped.words()
+
+
+def test_an_exemplar_that_broke_gives_way_to_the_next_of_its_target_or_to_a_copy(paired, capsys):
+    source = PreparedPairs(paired, size=32, split="val")
+    target, best = source.pair_names(0)
+    whole = source.batch(torch.arange(1))
+    forget()
+    for name in (best, source.collection.exemplars["val"][target][1]):
+        (paired / name).write_bytes(b"broken")
+        batch = PreparedPairs(paired, size=32, split="val").batch(torch.arange(1))
+        assert torch.equal(batch.target, whole.target)
+    assert batch.paired.all() and batch.truth.flow.isfinite().all()  # a distorted copy
+    assert capsys.readouterr().err.count("left out") == 2
+    assert "2 of 7" in skipped_words()
 
 
 def test_after_the_last_image_comes_the_first(paired):

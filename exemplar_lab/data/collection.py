@@ -20,6 +20,8 @@ ROOM = "exemplar-lab"
 
 SPLITS = ("train", "val")
 
+_SIGNED = ("structure", "items", "labels", "exemplars", "paired")
+
 STRUCTURES = {
     "edges": edges.CHANNELS,
     "soft edges": 1,
@@ -63,8 +65,8 @@ class Collection:
 
     structure: one of STRUCTURES. items: by split, "train" and "val"; "style" holds images that are exemplars alone.
     exemplars: by split, the names of a target's exemplars, best first; they may be of any split. Targets without any have
-        distorted copies of themselves. paired: exemplars show what the target shows (the same person, the same day), so that
-        the target is the right answer. how: where the exemplars come from, in words.
+        distorted copies of themselves. paired: the splits whose exemplars show what the target shows (the same person, the
+        same day), so that the target is the right answer. how: where the exemplars come from, in words.
     remarks: what is missing or was left out, a sentence each.
     """
 
@@ -74,7 +76,7 @@ class Collection:
     items: Mapping[str, tuple[Item, ...]]
     labels: Labels | None = None
     exemplars: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    paired: bool = False
+    paired: tuple[str, ...] = ()
     how: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -98,7 +100,10 @@ def write_collection(collection: Collection, room: str | Path) -> Path:
     """`room`/prepared.json, whole or not at all. The folder of the images is kept relative to `room`, so that both can move."""
     room = Path(room)
     room.mkdir(parents=True, exist_ok=True)
-    folder = Path(os.path.relpath(collection.folder.resolve(), room.resolve())).as_posix()
+    try:
+        folder = Path(os.path.relpath(collection.folder.resolve(), room.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        folder = collection.folder.resolve().as_posix()
     written = {"format": FORMAT} | asdict(collection) | {"folder": folder}
     with written_whole(room / FILE) as beside:
         beside.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -112,9 +117,10 @@ def prepared_file(folder: str | Path) -> Path | None:
 
 
 def read_collection(folder: str | Path) -> tuple[Collection, str]:
-    """What `write_collection` wrote, and the digest of the file, which changes with anything in it.
+    """What `write_collection` wrote, and its digest, which changes with the images, their structure and their exemplars.
 
-    Raises FileNotFoundError for a folder that is not prepared, ValueError for a file that says anything else.
+    Raises FileNotFoundError for a folder that is not prepared, and when the images are no longer where they were; ValueError
+    for a file that says anything else.
     """
     path = prepared_file(folder)
     if path is None:
@@ -122,23 +128,33 @@ def read_collection(folder: str | Path) -> tuple[Collection, str]:
             f"got {folder} without {ROOM}/{FILE}, expected a folder that is prepared: exemplar-lab prepare {folder} --task …"
         )
     try:
-        content = path.read_bytes()
-        said = json.loads(content)
+        said = json.loads(path.read_bytes())
         if said.pop("format") != FORMAT:
             raise KeyError("format")
-        said["folder"] = Path(os.path.normpath(path.parent / said["folder"]))
+        digest = sha256(json.dumps([said[name] for name in _SIGNED], sort_keys=True).encode()).hexdigest()[:16]
+        said["folder"] = (path.parent.resolve() / said["folder"]).resolve()
         said["items"] = {
             split: tuple(Item(one["name"], tuple(one["files"])) for one in items) for split, items in said["items"].items()
         }
         said["exemplars"] = {
             split: {name: tuple(others) for name, others in of.items()} for split, of in said["exemplars"].items()
         }
+        said["paired"] = tuple(said["paired"])
         said["remarks"] = tuple(said["remarks"])
         labels = said["labels"]
         said["labels"] = None if labels is None else Labels(**labels | {"names": tuple(labels["names"])})
-        return Collection(**said), sha256(content).hexdigest()[:16]
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as problem:
+        found = Collection(**said)
+        known = found.named().keys()
+        if strangers := {name for of in found.exemplars.values() for few in of.values() for name in few} - known:
+            raise ValueError(f"the exemplar {min(strangers)} is none of the images")
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
         raise ValueError(
             f"got {path}, which cannot be read ({problem}); expected what this version of exemplar-lab prepare writes: "
             "prepare the folder again"
         ) from problem
+    if not found.folder.is_dir():
+        raise FileNotFoundError(
+            f"got {path}, whose images were in {found.folder}, which does not exist; expected them to have moved together: "
+            "move one of them, or prepare the images again"
+        )
+    return found, digest

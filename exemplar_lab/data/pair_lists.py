@@ -1,7 +1,7 @@
 """Lists of names that come with the papers' data: which image is an exemplar of which, whatever system wrote them."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -102,15 +102,17 @@ def find_pair_lists(folder: str | Path, *data_sets: str) -> tuple[Path, ...]:
 def exemplars_of(collection: Collection, lists: Sequence[str | Path]) -> Collection:
     """The collection with the exemplars that `lists` name, before those that it has. What they name in vain is in remarks.
 
-    Images of one person make pairs whose target is the right answer, others do not. A collection holds one kind, that which
-    serves more targets. A list that cannot be read is a remark.
+    Images of one person make pairs whose target is the right answer, others do not. A split holds one kind, that which serves
+    more targets, and of two that serve as many that which lists name. A held-out image is no exemplar of one that trains,
+    whatever a list says. A list that cannot be read is a remark.
     """
     split_of = {item.name: split for split in SPLITS for item in collection.items.get(split, ())}
     find = Finder(collection.named())
-    known = {name: others for named in collection.exemplars.values() for name, others in named.items()}
-    served: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
-    sources: dict[bool, list[str]] = {True: [], False: []}
+    kinds = [(split, same) for split in SPLITS for same in (True, False)]
+    served: dict[tuple[str, bool], dict[str, tuple[str, ...]]] = {kind: {} for kind in kinds}
+    sources: dict[tuple[str, bool], list[str]] = {kind: [] for kind in kinds}
     remarks = list(collection.remarks)
+    held: dict[str, str] = {}
     for path in map(Path, lists):
         try:
             said = read_pair_list(path)
@@ -121,35 +123,52 @@ def exemplars_of(collection: Collection, lists: Sequence[str | Path]) -> Collect
         lost = [name for name, own in found.items() if own is None]
         if lost:
             remarks.append(f"{len(lost)} of {len(found)} names in {path.name} are not among the images, the first is {lost[0]}")
-        same = path.name.endswith(SAME)
         for name, others in said.items():
             target = found[name]
+            if target not in split_of:
+                continue
+            kind = split_of[target], path.name.endswith(SAME)
             there = [found[one] for one in others if found[one] is not None]
-            if target in split_of and (joined := _joined(target, served[same].get(target, ()), there)):
-                served[same][target] = joined
-                sources[same] = list(dict.fromkeys([*sources[same], path.name]))
-    of_its_own = known.keys() - served[collection.paired].keys()
-    if of_its_own:
-        sources[collection.paired].append(collection.how)
-        served[collection.paired] |= {name: known[name] for name in of_its_own}
-    paired = len(served[True]) >= len(served[False])
-    if not served[paired]:
-        return replace(collection, remarks=tuple(remarks))
-    if served[not paired]:
-        remarks.append(
-            f"{', '.join(sources[not paired])}: would serve fewer images, and cannot be mixed with {sources[paired][0]}"
-        )
+            if kind[0] == "train":
+                held |= {one: target for one in there if split_of.get(one) == "val" and one not in held}
+                there = [one for one in there if split_of.get(one) != "val"]
+            if joined := _joined(target, served[kind].get(target, ()), there):
+                served[kind][target] = joined
+                sources[kind] = list(dict.fromkeys([*sources[kind], path.name]))
+    listed = {kind: len(of) for kind, of in served.items()}
+    for split, named in collection.exemplars.items():
+        kind = split, split in collection.paired
+        if of_its_own := named.keys() - served[kind].keys():
+            sources[kind].append(collection.how)
+            served[kind] |= {name: named[name] for name in of_its_own}
+    taken = {split: max((True, False), key=lambda same: (len(served[split, same]), listed[split, same])) for split in SPLITS}
+    for split, same in taken.items():
+        if served[split, not same]:
+            remarks.append(
+                f"{', '.join(sources[split, not same])}: would serve no more images of {split}, and cannot be mixed with "
+                f"{sources[split, same][0]}"
+            )
     exemplars = {
-        split: {name: served[paired][name] for name, own in split_of.items() if own == split and name in served[paired]}
-        for split in SPLITS
+        split: {name: served[kind][name] for name, own in split_of.items() if own == split and name in served[kind]}
+        for split, kind in ((split, (split, same)) for split, same in taken.items())
+        if served[kind]
     }
     return replace(
         collection,
-        exemplars={split: named for split, named in exemplars.items() if named},
-        paired=paired,
-        how=", ".join(sources[paired]),
-        remarks=tuple(remarks),
+        exemplars=exemplars,
+        paired=tuple(split for split in exemplars if taken[split]),
+        how=", ".join(dict.fromkeys(source for split in exemplars for source in sources[split, taken[split]])),
+        remarks=(*remarks, *held_out_words(held)),
     )
+
+
+def held_out_words(held: Mapping[str, str]) -> tuple[str, ...]:
+    """A remark on held-out images that are named as exemplars of images that train, or none. held: these by the former."""
+    if not held:
+        return ()
+    name, target = next(iter(held.items()))
+    many = "held-out image is" if len(held) == 1 else "held-out images are"
+    return (f"{len(held)} {many} named as exemplars of images that train and left out there, the first is {name} for {target}",)
 
 
 def _joined(name: str, known: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

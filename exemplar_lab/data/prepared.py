@@ -27,6 +27,16 @@ CACHE = "cache"
 FINER = 2
 """Shorter side of a decoded image, in sides of the images that are trained on: squares are cut from it."""
 
+LARGEST = 1024
+"""Of the sides of images that are trained on."""
+
+_skipped: dict[Path, Skipped] = {}
+
+
+def skipped_words() -> str:
+    """What sources of this process could not read any more, a line for each folder; "" for nothing."""
+    return "\n".join(filter(None, (one.words() for one in _skipped.values())))
+
 
 @dataclass(frozen=True)
 class PreparedPairs:
@@ -40,7 +50,9 @@ class PreparedPairs:
 
     folder: of the images, or of prepared.json. copies: every exemplar is such a copy, whatever was found.
     digest, structure: of prepared.json; others than it has now are refused, "" takes any.
-    An image that can no longer be read gives way to the next that can; `skipped` counts them.
+    first, void: what `signed` writes down of its labels, for whoever reads a label map later.
+    An exemplar that can no longer be read gives way to the target's next, or to a copy, and a target to the next pair;
+    `skipped` counts them.
     Raises FileNotFoundError for a folder that is not prepared; ValueError for settings that make no source, and in `batch` when
     most images can no longer be read.
     """
@@ -54,10 +66,12 @@ class PreparedPairs:
     flip: float = 0.5
     copies: bool = False
     truth: bool = True
+    first: int = 0
+    void: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size < SMALLEST:
-            raise ValueError(f"got size {self.size}, expected at least {SMALLEST} pixels: choose a larger size")
+        if not SMALLEST <= self.size <= LARGEST:
+            raise ValueError(f"got size {self.size}, expected {SMALLEST} … {LARGEST} pixels: choose another size")
         if self.split not in SPLITS:
             raise ValueError(f"got split {self.split!r}, expected one of {', '.join(SPLITS)}: choose one of these")
         if not 0 < self.closest <= 1 or not 0 <= self.flip <= 1:
@@ -89,10 +103,10 @@ class PreparedPairs:
     def _named(self) -> dict[str, Item]:
         return self.collection.named()
 
-    @cached_property
+    @property
     def skipped(self) -> Skipped:
-        """What could be read when the folder was prepared, and no longer."""
-        return Skipped(tried=len(self._named))
+        """What could be read when the folder was prepared, and no longer: of all sources of this folder together."""
+        return _skipped.setdefault(prepared_file(self.folder).resolve(), Skipped(tried=len(self._named)))
 
     @property
     def condition_channels(self) -> int:
@@ -108,7 +122,9 @@ class PreparedPairs:
 
     def signed(self) -> "PreparedPairs":
         """The same source, which says what its conditions show and refuses a folder that was prepared anew."""
-        return replace(self, digest=self._read[1], structure=self.collection.structure)
+        labels = self.collection.labels
+        numbering = {} if labels is None else {"first": labels.first, "void": labels.void}
+        return replace(self, digest=self._read[1], structure=self.collection.structure, **numbering)
 
     def pair_names(self, index: int) -> tuple[str, str | None]:
         """The names of the target and of the exemplar of a sample; None: a distorted copy of the target."""
@@ -120,58 +136,71 @@ class PreparedPairs:
         if not len(indices):
             return self.batch(indices.new_zeros(1), device)[:0]
         keys = sample_keys(VERSION, self.split, indices.cpu())
-        pairs = self._pairs(indices)
-        targets = self._views([target for target, _ in pairs], fold(keys, "target square"))
+        pairs = self._canvases(self._pairs(indices))
         copied = torch.tensor([exemplar is None for _, exemplar in pairs])
+        targets = self._views([target for target, _ in pairs], fold(keys, "target square"))
         others = [exemplar for _, exemplar in pairs if exemplar is not None]
         exemplars = iter(self._views(others, fold(keys, "exemplar square")[~copied]))
         both = [(one, one if copy else next(exemplars)) for one, copy in zip(targets, copied.tolist(), strict=True)]
-        batch = _batch(both, self.collection.paired).to(device)
+        batch = _batch(both, self.split in self.collection.paired).to(device)
         if copied.any():
             made = pseudo_exemplar(batch[copied], fold(keys, "copy")[copied].to(device))
             order = torch.cat([torch.where(~copied)[0], torch.where(copied)[0]]).argsort()
             batch = concatenate([batch[~copied], made])[order.to(device)]
         return batch if self.truth else replace(batch, truth=None)
 
+    def _exemplars(self, target: Item) -> list[Item]:
+        """What was found for a target, best first."""
+        of = {} if self.copies else self.collection.exemplars.get(self.split, {})
+        return [self._named[name] for name in of.get(target.name, ())]
+
     def _pairs(self, indices: Int[Tensor, " b"]) -> list[tuple[Item, Item | None]]:
         keys = sample_keys(VERSION, self.split, indices.cpu())
         drawn = uniform(keys, "image and exemplar", (2,)).tolist()
-        exemplars = {} if self.copies else self.collection.exemplars.get(self.split, {})
         pairs = []
         for index, (which, other) in zip(indices.tolist(), drawn, strict=True):
             training = self.split == "train"
             target = self.items[int(which * len(self.items)) if training else index % len(self.items)]
-            names = exemplars.get(target.name, ())
-            chosen = self._named[names[int(other * len(names)) if training else 0]] if names else None
-            pairs.append((target, chosen))
+            found = self._exemplars(target)
+            pairs.append((target, found[int(other * len(found)) if training else 0] if found else None))
         return pairs
 
-    def _views(self, items: Sequence[Item], keys: Int[Tensor, " n"]) -> list[View]:
-        found = self._canvases(items)
+    def _canvases(self, pairs: Sequence[tuple[Item, Item | None]]) -> list[tuple[Canvas, Canvas | None]]:
+        wanted = list(dict.fromkeys(item for pair in pairs for item in pair if item is not None))
+        try:
+            of = dict(zip(wanted, self._decoded(wanted), strict=True))
+        except (OSError, ValueError):
+            return [self._first_whole(*pair) for pair in pairs]
+        return [(of[target], None if exemplar is None else of[exemplar]) for target, exemplar in pairs]
+
+    def _first_whole(self, target: Item, exemplar: Item | None) -> tuple[Canvas, Canvas | None]:
+        """A pair as far as it can be read: another exemplar of the target, or none; failing the target, the next one's pair."""
+        start = self.items.index(target)
+        for other in (*self.items[start:], *self.items[:start]):
+            if (seen := self._if_whole(other)) is None:
+                continue
+            chosen = [exemplar] if other is target and exemplar is not None else []
+            found = map(self._if_whole, dict.fromkeys(chosen + self._exemplars(other)))
+            return seen, next((one for one in found if one is not None), None)
+        raise ValueError(
+            f"got a split of {len(self.items)} images, none of which can be read, the first being {target.name} in "
+            f"{self.folder}; expected whole images: prepare the folder again"
+        )
+
+    def _if_whole(self, item: Item) -> Canvas | None:
+        try:
+            return self._decoded([item])[0]
+        except (OSError, ValueError) as problem:
+            self.skipped.note(self.collection.folder / item.name, problem)
+            self.skipped.check()
+            return None
+
+    def _decoded(self, items: Sequence[Item]) -> list[Canvas]:
+        return canvases(self.collection, items, FINER * self.size, prepared_file(self.folder).parent / CACHE)
+
+    def _views(self, found: Sequence[Canvas], keys: Int[Tensor, " n"]) -> list[View]:
         places, mirrored = uniform(keys, "square", (3,)).tolist(), uniform(keys, "flip").lt(self.flip).tolist()
         return [self._view(*one) for one in zip(found, places, mirrored, strict=True)]
-
-    def _canvases(self, items: Sequence[Item]) -> list[Canvas]:
-        """Of each item, or of the first one after it in its split that can be read."""
-        cache = prepared_file(self.folder).parent / CACHE
-        try:
-            return canvases(self.collection, items, FINER * self.size, cache)
-        except (OSError, ValueError):
-            return [self._first_whole(item, cache) for item in items]
-
-    def _first_whole(self, item: Item, cache: Path) -> Canvas:
-        split = next(others for others in self.collection.items.values() if item in others)
-        start = split.index(item)
-        for other in (*split[start:], *split[:start]):
-            try:
-                return canvases(self.collection, [other], FINER * self.size, cache)[0]
-            except (OSError, ValueError) as problem:
-                self.skipped.note(self.collection.folder / other.name, problem)
-                self.skipped.check()
-        raise ValueError(
-            f"got a split of {len(split)} images, none of which can be read, the first being {item.name} in {self.folder}; "
-            "expected whole images: prepare the folder again"
-        )
 
     def _view(self, canvas: Canvas, place: list[float], mirrored: bool) -> View:
         height, width = canvas.image.shape[-2:]

@@ -10,6 +10,7 @@ from torch import Tensor
 from exemplar_lab.data.canvas import Canvas
 from exemplar_lab.data.collection import SPLITS, Collection, Item
 from exemplar_lab.data.look_alikes import copies, look, nearest_looks, others, small, thumbnail
+from exemplar_lab.data.pair_lists import held_out_words
 from exemplar_lab.data.retrieval import label_histogram, nearest_by_histogram
 from exemplar_lab.nn.features import features
 
@@ -45,14 +46,15 @@ class Compared:
 def plan(collection: Collection, by: str | None) -> Plan:
     """How exemplars are found when `by` is asked for, one of WAYS; None: lists where there are any, then labels, then features.
 
-    Lists of the same person leave the targets that they do not name with copies of themselves, as those are right answers too.
+    Lists of the same person leave the targets that they do not name with copies of themselves, as those are right answers too:
+    the others in their split, and all in a split that no list names.
     Raises ValueError for another way, for labels of what has none and for lists where none are.
     """
     natural = "labels" if collection.structure == "labels" else "features"
     if by is None:
         named = any(collection.exemplars.values())
-        left = sum(len(collection.items[split]) - len(collection.exemplars.get(split, {})) for split in SPLITS)
-        return Plan(named, "none" if named and (collection.paired or not left) else natural)
+        left = sum(len(collection.items[split]) - len(collection.exemplars.get(split, {})) for split in _open(collection))
+        return Plan(named, "none" if named and not left else natural)
     if by not in WAYS:
         raise ValueError(f"got the way {by!r}, expected one of {', '.join(WAYS)}: choose one of these")
     if by == "labels" and collection.labels is None:
@@ -66,6 +68,12 @@ def plan(collection: Collection, by: str | None) -> Plan:
             "expected one such as NAME_ref.txt (image,exemplar in each line), or labels, features or none: add it, or choose"
         )
     return Plan(by == "lists", by if by in _SAID else "none")
+
+
+def _open(collection: Collection) -> tuple[str, ...]:
+    """The splits in which exemplars are found for targets that lists do not name."""
+    shut = set(collection.paired)
+    return tuple(split for split in SPLITS if split not in shut and (collection.exemplars.get(split) or not shut))
 
 
 def compare(
@@ -119,13 +127,13 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
     which then has more than `count`.
     """
     row = {name: at for at, name in enumerate(compared.of)}
-    named = _still_there(collection, row) if chosen.named else {}
+    named, held = _still_there(collection, row) if chosen.named else ({}, {})
     found: dict[str, dict[str, tuple[str, ...]]] = {split: dict(named.get(split, {})) for split in SPLITS}
     searched = 0
     if chosen.search != "none":
         styles = collection.items.get("style", ()) if collection.structure == "photograph" else ()
         pool = _one_of_each([row[item.name] for item in styles or collection.items["train"]], compared.first)
-        for split in SPLITS:
+        for split in _open(collection) if chosen.named else SPLITS:
             own = [row[item.name] for item in collection.items[split] if item.name not in found[split]]
             nearest = _search(compared, own, pool, chosen.search, count)
             if styles and split == "train" and own:
@@ -139,19 +147,25 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
     return replace(
         collection,
         exemplars={split: of for split, of in found.items() if of},
-        paired=collection.paired and bool(named),
+        paired=tuple(split for split in collection.paired if named.get(split)),
         how=_words(collection, named, chosen.search if searched else "none", left),
-        remarks=(*collection.remarks, *_copied(collection, compared, row)),
+        remarks=(*collection.remarks, *held_out_words(held), *_copied(collection, compared, row)),
     )
 
 
-def _still_there(collection: Collection, row: Mapping[str, int]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """What lists name, without what could not be read."""
-    kept = {
-        split: {target: tuple(name for name in names if name in row) for target, names in of.items() if target in row}
-        for split, of in collection.exemplars.items()
-    }
-    return {split: {target: names for target, names in of.items() if names} for split, of in kept.items()}
+def _still_there(
+    collection: Collection, row: Mapping[str, int]
+) -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, str]]:
+    """What lists name, without what could not be read; and held-out images, taken from images that train, by these."""
+    held_out = {item.name for item in collection.items["val"]}
+    kept: dict[str, dict[str, tuple[str, ...]]] = {}
+    held: dict[str, str] = {}
+    for split, of in collection.exemplars.items():
+        away = held_out if split == "train" else set()
+        held |= {name: target for target, names in of.items() for name in names if name in away and target in row}
+        few = {target: tuple(name for name in names if name in row and name not in away) for target, names in of.items()}
+        kept[split] = {target: names for target, names in few.items() if names and target in row}
+    return kept, held
 
 
 def _one_of_each(rows: list[int], first: Int[Tensor, " n"]) -> list[int]:

@@ -43,7 +43,7 @@ def deepfashion(listing: Listing) -> Collection | None:
         structure="pose",
         items=splits,
         exemplars=exemplars,
-        paired=bool(exemplars),
+        paired=tuple(exemplars),
         how="the same outfit, told by id_… and the number after it" if exemplars else "",
         remarks=(*remarks, *more),
     )
