@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from label_folders import fill
+from layout_folders import styles
 from PIL import Image, ImageOps
 
 from exemplar_lab.cli import main
@@ -95,6 +96,8 @@ def test_a_run_is_not_resumed_on_a_folder_that_was_prepared_anew(tmp_path, capsy
     command = ["train", "dynast", "--data", str(folder), "--profile", "smoke", "--out", str(tmp_path / "run")]
     assert main(command) == 0
     write_collection(replace(read_collection(folder)[0], how="another way"), folder / ROOM)
+    assert main(command) == 0  # the same pairs
+    write_collection(replace(read_collection(folder)[0], exemplars={}), folder / ROOM)
     capsys.readouterr()
     assert main(command) == 2
     assert "digest" in capsys.readouterr().err
@@ -153,3 +156,29 @@ def test_a_folder_of_label_maps_wants_to_be_prepared(tmp_path):
     with pytest.raises(ValueError, match="prepare .*town --task labels"):
         make_recipe("cocosnet", str(tmp_path / "town"), "smoke")
     assert make_recipe("msca", str(tmp_path / "town"), "smoke").source.condition_channels == 5
+
+
+def test_a_folder_of_contents_and_styles_wants_to_be_prepared(tmp_path):
+    styles(tmp_path / "art")
+    with pytest.raises(ValueError, match="prepare .*art --task style"):
+        make_recipe("dynast", str(tmp_path / "art"), "smoke")
+
+
+def test_a_prepared_folder_called_as_a_task_is_not_passed_over_in_silence(tmp_path, monkeypatch):
+    town(tmp_path / "photos", "edges")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"expected \./photos"):
+        make_recipe("cocosnet", "photos", "smoke")
+    assert make_recipe("cocosnet", "./photos", "smoke").source == PreparedPairs("./photos", 32, truth=False).signed()
+
+
+def test_what_broke_since_is_counted_when_training_and_measuring_end(tmp_path, capsys):
+    folder, run = town(tmp_path / "town", "edges"), tmp_path / "run"
+    (folder / "val" / "v01.1.png").write_bytes(b"broken")
+    (folder / "train" / "t03.3.png").write_bytes(b"broken")
+    assert main(["train", "cocosnet", "--data", str(folder), "--profile", "smoke", "--out", str(run)]) == 0
+    said = capsys.readouterr()
+    assert "of 6 images were left out" in said.out and said.err.count("left out: ") == 1
+    assert main(["evaluate", str(run), "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("left out: ") == 1 and "of 6 images were left out" in said.err and json.loads(said.out)

@@ -1,6 +1,7 @@
 """The command that measures checkpoints."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def evaluate(given: argparse.Namespace) -> None:
 def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
+    from exemplar_lab.data.prepared import skipped_words
     from exemplar_lab.metrics.image import IMAGE_NUMBERS
     from exemplar_lab.metrics.tables import SHOWN, table
     from exemplar_lab.training.checkpoint import last_checkpoint, ship_checkpoint
@@ -64,6 +66,8 @@ def _evaluate_checkpoint(given: argparse.Namespace) -> None:
     network = _network(given, device)
     rows = without_nan(evaluate_checkpoint(where, given.pairs, device, lambda it: tqdm(it, desc="evaluating"), network))
     columns = SHOWN if network is None else tuple(name for name in SHOWN if name not in IMAGE_NUMBERS)
+    if words := skipped_words():
+        print(words, file=sys.stderr)
     text = f"validation pairs, at most {given.pairs}: mean ± half width of the 95 % interval\n{table(rows, columns, width=140)}"
     if network is not None:
         text += f"\n\n{image_tables(rows, network.name)}"

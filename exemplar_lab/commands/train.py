@@ -44,7 +44,7 @@ def _train(recipe, run: Path, device: str) -> Path:
     """Train to the end with a progress bar; prints the last checkpoint and gives it back."""
     from tqdm.auto import tqdm
 
-    from exemplar_lab.data.prepared import PreparedPairs
+    from exemplar_lab.data.prepared import skipped_words
     from exemplar_lab.training.checkpoint import last_checkpoint
     from exemplar_lab.training.loop import make_fabric, train
 
@@ -60,7 +60,7 @@ def _train(recipe, run: Path, device: str) -> Path:
         bar.close()
     else:
         print(f"{recipe.name}: trained already")
-    if isinstance(recipe.source, PreparedPairs) and (words := recipe.source.skipped.words()):
+    if words := skipped_words():
         print(words)
     checkpoint = last_checkpoint(run)
     if fabric.is_global_zero:

@@ -26,6 +26,8 @@ def remembered(key: Hashable, make: Callable[[], tuple[Tensor | None, ...]]) -> 
             _kept.move_to_end(key)
             return _kept[key]
     made = make()
+    if _bytes(made) > MOST:
+        return made
     with _lock:
         _held += _bytes(made) - _bytes(_kept.pop(key, ()))
         _kept[key] = made

@@ -26,7 +26,7 @@ _OF_MODEL = {
 
 def _check_plain(model: str, folder: str) -> None:
     """Raise ValueError for a folder whose label maps or masks would be taken for photographs."""
-    for task in ("labels", "pose") if model != "msca" else ():
+    for task in ("labels", "pose", "style") if model != "msca" else ():
         try:
             found = find_collection(folder, task)
         except (OSError, ValueError):
@@ -60,6 +60,11 @@ def make_recipe(
     """
     recipes, of_folder, of_prepared = _OF_MODEL[one_of(_OF_MODEL, "model", model)]
     data = data or next(iter(recipes))
+    if data in recipes and prepared_file(data) is not None:
+        raise ValueError(
+            f"got the data {data!r}, which is a name of this package and a prepared folder here; expected ./{data} for the "
+            "folder, or the command to be started elsewhere"
+        )
     if data in recipes:
         recipe = recipes[data](profile, seed, variant)
     elif Path(data).is_dir():
