@@ -54,12 +54,14 @@ def test_a_look_is_half_features_half_colours(network):
 def test_nearest_looks_in_blocks(seed, many, queries, k, block):
     draw = torch.Generator().manual_seed(seed)
     pool, query = torch.randn(many, 5, generator=draw), torch.randn(queries, 5, generator=draw)
-    k = min(k, many)
+    k, seen = min(k, many), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(look_alikes, "_BLOCK", block)
         found = nearest_looks(query, pool, k)
     brute = np.argsort(-(query.double().numpy() @ pool.double().numpy().T), axis=1, kind="stable")[:, :k]
     assert found.tolist() == brute.tolist()
+    nearest_looks(query, pool, k, lambda blocks: (seen.append(len(one)) or one for one in blocks))
+    assert sum(seen) == queries
 
 
 def test_nearest_looks_says_what_is_too_many():
@@ -85,7 +87,9 @@ def test_copies_in_blocks(monkeypatch):
     monkeypatch.setattr(look_alikes, "_BLOCK", 1)
     few = torch.rand(40, 12)
     order = torch.randperm(600) % 40
-    first = copies(few[order])
+    seen = []
+    first = copies(few[order], lambda blocks: (seen.append(one) or one for one in blocks))
+    assert seen == [0, 256, 512]
     assert first.tolist() == [order.tolist().index(which) for which in order.tolist()]
 
 

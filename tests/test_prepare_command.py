@@ -14,6 +14,7 @@ from PIL import Image
 from exemplar_lab.cli import main
 from exemplar_lab.data.collection import ROOM, read_collection
 from exemplar_lab.training import preparing
+from exemplar_lab.training.recipes import make_recipe
 
 
 @pytest.fixture
@@ -43,6 +44,17 @@ def test_another_room_is_what_trains(town, tmp_path, capsys):
     assert not (town / ROOM).exists() and read_collection(room)[0].exemplars == {}
 
 
+def test_a_bare_name_is_no_data_set_of_the_recipes(town, capsys, monkeypatch):
+    town.rename(town.parent / "photos")
+    monkeypatch.chdir(town.parent)
+    assert main(["prepare", "photos", "--task", "labels", "--size", "32"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("train dynast --data ./photos")
+    assert make_recipe("dynast", "./photos", "smoke").source.condition_channels == 11
+    monkeypatch.chdir("photos")
+    assert main(["prepare", ".", "--task", "labels", "--size", "32"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("train dynast --data .")
+
+
 def test_broken_files_are_said_once_and_counted(tmp_path, capsys):
     pictures(tmp_path / "own", 12)
     first, *_ = sorted(path for path in (tmp_path / "own").rglob("*") if path.suffix in (".png", ".jpg"))
@@ -59,6 +71,7 @@ def test_broken_files_are_said_once_and_counted(tmp_path, capsys):
         ("labels", ["--by", "lists"], "no list names any of its images"),
         ("labels", ["--soft"], "got soft edges for the task labels"),
         ("labels", ["--size", "4"], "got size 4"),
+        ("labels", ["--size", "100000"], "got size 100000 and 3 exemplars, expected a size of 16 … 1024"),
         ("labels", ["--exemplars", "0"], "and 0 exemplars"),
         ("labels", ["--out", "/proc/nowhere"], "got /proc/nowhere to write to, which is not possible"),
     ],

@@ -10,12 +10,12 @@ from layout_folders import deepfashion, pictures, styles
 from PIL import Image
 
 from exemplar_lab.data import canvas
-from exemplar_lab.data.collection import ROOM, Collection, Item, read_collection
+from exemplar_lab.data.collection import CONTACT, FILE, ROOM, Collection, Item, read_collection
 from exemplar_lab.data.label_folder import write_label_folder
 from exemplar_lab.data.prepared import CACHE, PreparedPairs
 from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.data.synth.scenes.materials import CLASSES
-from exemplar_lab.training.preparing import CONTACT, found_words, prepare, prepare_folder
+from exemplar_lab.training.preparing import found_words, prepare, prepare_folder
 from exemplar_lab.viz.contact import prepared_sheet
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -154,9 +154,9 @@ def test_a_place_that_cannot_be_written_to(folder):
         prepare_folder(folder, "labels", folder / "taken" / "room")
 
 
-@pytest.mark.parametrize("wrong", [{"size": 8}, {"count": 0}])
+@pytest.mark.parametrize("wrong", [{"size": 8}, {"size": 100_000}, {"count": 0}])
 def test_settings_that_make_no_sense(folder, wrong):
-    with pytest.raises(ValueError, match=r"expected size >= 16 and 1 exemplar or more"):
+    with pytest.raises(ValueError, match=r"expected a size of 16 … 1024 and 1 exemplar or more"):
         prepare_folder(folder, "labels", **wrong)
     assert not (folder / ROOM).exists()
 

@@ -173,6 +173,35 @@ def test_nearest_against_a_brute_force_twin(n, m, exclude, seed, few):
         assert result[i].tolist() == [j for _, j in sorted(shared)[:k]]
 
 
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 40),
+    st.integers(2, 60),
+    st.integers(1, 12),
+    st.booleans(),
+    st.sampled_from((2, 9, 400)),
+)
+def test_nearest_is_the_stable_order_of_the_shared_counts(seed, n, m, classes, exclude, highest):
+    """Whole numbers of pixels, so that every way to add them up is exact, with many ties and rows that share nothing."""
+    draw = torch.Generator().manual_seed(seed)
+    pool = (torch.randint(0, highest, (m, classes), generator=draw) * torch.randint(0, 2, (m, 1), generator=draw)).float()
+    query = pool if exclude else torch.randint(0, highest, (n, classes), generator=draw).float()
+    shared = torch.minimum(query[:, None], pool).sum(-1)
+    if exclude:
+        shared.fill_diagonal_(-1)
+    whole = shared.sort(dim=1, descending=True, stable=True).indices
+    for k in {1, (m - exclude + 1) // 2, m - exclude}:
+        assert torch.equal(nearest_by_histogram(query, pool, k, exclude), whole[:, :k])
+
+
+def test_the_search_shows_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(retrieval, "_ROWS", 8)
+    seen = []
+    pool = torch.rand(20, 3)
+    found = nearest_by_histogram(pool, pool, 2, progress=lambda blocks: (seen.append(one) or one for one in blocks))
+    assert seen == [0, 8, 16] and torch.equal(found, nearest_by_histogram(pool, pool, 2))
+
+
 def test_nearest_in_blocks_is_the_same(monkeypatch):
     query, pool = torch.rand(50, 9), torch.rand(70, 9)
     expected = nearest_by_histogram(query, pool, 5)

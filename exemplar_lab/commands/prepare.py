@@ -1,7 +1,6 @@
 """The command that makes a folder of one's own ready for training."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -33,6 +32,7 @@ def prepare(given: argparse.Namespace) -> int | None:
             given.exemplars,
             given.by,
             lambda items: tqdm(items, desc="reading", unit="image"),
+            lambda blocks: tqdm(blocks, desc="comparing", unit="block", delay=1, leave=False),
         )
         sheet = _write_sheet(prepared)
     except KeyboardInterrupt:
@@ -44,13 +44,15 @@ def prepare(given: argparse.Namespace) -> int | None:
     print(f"exemplars{f' of {pairs} images' if pairs else ''}: {done.how}")
     print(f"contact sheet: {sheet}")
     where = given.folder if given.out is None else given.out
-    print(f"next: exemplar-lab train dynast --data {_quoted(where)}")
+    print(f"next: exemplar-lab train dynast --data {_as_data(where)}")
     return None
 
 
 def _write_sheet(prepared) -> Path:
     """contact.png, whole or not at all."""
-    from exemplar_lab.training.preparing import CONTACT, reads
+    from exemplar_lab.data.collection import CONTACT
+    from exemplar_lab.data.whole import written_whole
+    from exemplar_lab.training.preparing import reads
     from exemplar_lab.viz.contact import prepared_sheet
 
     done = prepared.collection
@@ -66,12 +68,8 @@ def _write_sheet(prepared) -> Path:
         done.labels.names if done.structure == "labels" else (),
     )
     path = prepared.room / CONTACT
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=200, metadata={"Software": None})
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 
@@ -80,10 +78,13 @@ def _remark(remarks) -> None:
         print(f"  note: {remark}")
 
 
-def _quoted(path: Path) -> str:
+def _as_data(folder: Path) -> str:
+    """As --data takes it: a bare name could be one of those that the recipes have, such as photos."""
+    import os
     import shlex
 
-    return shlex.quote(str(path))
+    bare = len(folder.parts) == 1 and not folder.is_absolute()
+    return shlex.quote(f"{os.curdir}{os.sep}{folder}" if bare else str(folder))
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """Images that look like each other: what is compared, the nearest of others, and which images are copies of one picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -64,16 +64,19 @@ def colour_shares(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 64"]:
     return count / colour.shape[1]
 
 
-def nearest_looks(query: Float[Tensor, "n d"], pool: Float[Tensor, "m d"], k: int) -> Int[Tensor, "n {k}"]:
+def nearest_looks(
+    query: Float[Tensor, "n d"], pool: Float[Tensor, "m d"], k: int, progress: Callable[[Iterable], Iterable] = iter
+) -> Int[Tensor, "n {k}"]:
     """For each query the k rows of the pool with the largest product, best first. Memory is bounded by _BLOCK numbers.
 
-    Half precision is enough to keep vectors in; products are made in single. Raises ValueError when the pool has fewer than k.
+    Half precision is enough to keep vectors in; products are made in single. progress: wraps the loop over blocks of
+    queries, as tqdm does. Raises ValueError when the pool has fewer than k.
     """
     if not 1 <= k <= len(pool):
         raise ValueError(f"got k = {k} of {len(pool)} candidates, expected 1 … {len(pool)}: ask for fewer or enlarge the pool")
     rows, columns = (max(k, _BLOCK // (4 * count)) for count in (query.shape[1], pool.shape[1]))
     found = []
-    for part in query.split(min(rows, 2048)):
+    for part in progress(query.split(min(rows, 2048))):
         score, index = part.new_empty(len(part), 0, dtype=torch.float32), part.new_empty(len(part), 0, dtype=torch.long)
         for start, block in zip(range(0, len(pool), columns), pool.split(columns), strict=True):
             among = part.float() @ block.float().T
@@ -90,13 +93,16 @@ def thumbnail(image: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b 768"]:
     return F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
 
 
-def copies(thumbnails: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
-    """For each image the first that shows the same picture (see COPY): itself, unless it is a copy of an earlier one."""
+def copies(thumbnails: Float[Tensor, "n d"], progress: Callable[[Iterable], Iterable] = iter) -> Int[Tensor, " n"]:
+    """For each image the first that shows the same picture (see COPY): itself, unless it is a copy of an earlier one.
+
+    progress: wraps the loop over blocks of images, as tqdm does.
+    """
     first = torch.arange(len(thumbnails))
     rows = max(1, _BLOCK // max(thumbnails.numel(), 1))
     rows = max(rows, min(256, len(thumbnails)))
     exact = thumbnails.float()
-    for start in range(0, len(exact), rows):
+    for start in progress(range(0, len(exact), rows)):
         apart = torch.cdist(exact[start : start + rows], exact[: start + rows]) / max(exact.shape[1], 1) ** 0.5
         first[start : start + rows] = (apart < COPY).to(torch.uint8).argmax(1)
     return first[first]

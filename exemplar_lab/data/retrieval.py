@@ -1,7 +1,6 @@
 """Exemplars with similar labels: lists of pairs by label histogram, their files, and the source that reads them."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from exemplar_lab.data.whole import written_whole
 from exemplar_lab.translation import Batch, Source, Truth
 
 _OF_TARGET = ("target_albedo", "target_part", "target_uv", "target_keypoints", "target_style")
 
 _BLOCK = 2**24
 """Numbers compared at once: 64 MB."""
+
+_ROWS = 256
+"""Queries compared at once at most, so that a bar moves."""
 
 
 def label_histogram(label: Int[Tensor, "b h w"], classes: int) -> Float[Tensor, "b {classes}"]:
@@ -32,26 +35,33 @@ def label_histogram(label: Int[Tensor, "b h w"], classes: int) -> Float[Tensor, 
 
 
 def nearest_by_histogram(
-    query: Float[Tensor, "n c"], pool: Float[Tensor, "m c"], k: int, exclude_self: bool = False
+    query: Float[Tensor, "n c"],
+    pool: Float[Tensor, "m c"],
+    k: int,
+    exclude_self: bool = False,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> Int[Tensor, "n {k}"]:
     """For each query the k rows of the pool whose histograms share most with it: Σ min(query, pool), best first, and of equally
     good ones the first. exclude_self: query i is row i of the pool and no answer to itself.
 
-    Memory is bounded by _BLOCK numbers and the pool. Raises ValueError when the pool has fewer than k answers.
+    Σ min(a, b) is (Σ a + Σ b − Σ |a − b|) / 2, in single precision. progress: wraps the loop over blocks of queries, as tqdm
+    does. Memory is bounded by _BLOCK numbers and the pool. Raises ValueError when the pool has fewer than k answers.
     """
     answers = len(pool) - exclude_self
     if not 1 <= k <= answers:
         raise ValueError(f"got k = {k} of {answers} candidates, expected 1 … {answers}: ask for fewer or enlarge the pool")
-    rows = max(1, _BLOCK // max(pool.numel(), 1))
-    columns = max(1, _BLOCK // (rows * max(pool.shape[1], 1)))
+    query, pool = query.float(), pool.float()
+    area, place = pool.sum(1), torch.arange(len(pool), device=pool.device)
+    rows = min(_ROWS, max(1, _BLOCK // (4 * len(pool))))
     found = []
-    for start in range(0, len(query), rows):
-        part = query[start : start + rows, None]
-        shared = torch.cat([torch.minimum(part, block).sum(-1) for block in pool.split(columns)], dim=1)
+    for start in progress(range(0, len(query), rows)):
+        part = query[start : start + rows]
+        shared = part.sum(1, keepdim=True) + area - torch.cdist(part, pool, p=1)
+        # The bits of a float that is not negative, as a whole number, are ordered as the float is: the place can stand below.
+        order = (shared.clamp_min(0).abs().view(torch.int32).long() << 32) - place
         if exclude_self:
-            own = torch.arange(start, start + len(part), device=pool.device)
-            shared[torch.arange(len(part), device=pool.device), own] = -torch.inf
-        found.append(shared.sort(dim=1, descending=True, stable=True).indices[:, :k].clone())  # not the whole order
+            order[place[: len(part)], place[start : start + len(part)]] = torch.iinfo(order.dtype).min
+        found.append(order.topk(k, dim=1).indices)
     return torch.cat(found) if found else torch.empty(0, k, dtype=torch.long, device=pool.device)
 
 
@@ -93,13 +103,9 @@ def write_pairs(path: str | Path, pairs: Sequence[tuple[int, int]]) -> None:
     """Pairs of sample numbers as JSON, one pair a line. The file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     lines = ",\n".join(json.dumps([int(target), int(exemplar)]) for target, exemplar in pairs)
-    try:
+    with written_whole(path) as beside:
         beside.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_pairs(path: str | Path) -> tuple[tuple[int, int], ...]:

@@ -77,9 +77,15 @@ def _open(collection: Collection) -> tuple[str, ...]:
 
 
 def compare(
-    collection: Collection, read: Iterable[tuple[str, Item, Canvas]], search: str
+    collection: Collection,
+    read: Iterable[tuple[str, Item, Canvas]],
+    search: str,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[dict[str, tuple[Item, ...]], Compared]:
-    """The items that could be read, by split, and what is compared of them; one batch of images is held at a time."""
+    """The items that could be read, by split, and what is compared of them; one batch of images is held at a time.
+
+    progress: wraps the search for copies, as tqdm does.
+    """
     describe = _describer(collection, search)
     items: dict[str, list[Item]] = {split: [] for split in collection.items}
     names, thumbnails, described, waiting = [], [], [], []
@@ -99,7 +105,7 @@ def compare(
             look_at_waiting()
     if waiting:
         look_at_waiting()
-    first = copies(torch.cat(thumbnails)) if thumbnails else torch.empty(0, dtype=torch.long)
+    first = copies(torch.cat(thumbnails), progress) if thumbnails else torch.empty(0, dtype=torch.long)
     compared = Compared(tuple(names), first, torch.cat(described) if described else None)
     return {split: tuple(those) for split, those in items.items()}, compared
 
@@ -119,12 +125,18 @@ def _describer(collection: Collection, search: str) -> Callable[[Tensor, list[Te
     return described
 
 
-def choose(collection: Collection, compared: Compared, chosen: Plan, count: int) -> Collection:
+def choose(
+    collection: Collection,
+    compared: Compared,
+    chosen: Plan,
+    count: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Collection:
     """The collection with `count` exemplars of each target, or as many as there are, best first.
 
     Targets of both splits look among training images, of style transfer among the style images. An image and its copies are
     never exemplars of each other, and of several copies one can be an exemplar. Each style serves at least one training image,
-    which then has more than `count`.
+    which then has more than `count`. progress: wraps the search, as tqdm does.
     """
     row = {name: at for at, name in enumerate(compared.of)}
     named, held = _still_there(collection, row) if chosen.named else ({}, {})
@@ -135,7 +147,7 @@ def choose(collection: Collection, compared: Compared, chosen: Plan, count: int)
         pool = _one_of_each([row[item.name] for item in styles or collection.items["train"]], compared.first)
         for split in _open(collection) if chosen.named else SPLITS:
             own = [row[item.name] for item in collection.items[split] if item.name not in found[split]]
-            nearest = _search(compared, own, pool, chosen.search, count)
+            nearest = _search(compared, own, pool, chosen.search, count, progress)
             if styles and split == "train" and own:
                 named_already = {row[name] for of in named.values() for names in of.values() for name in names}
                 free = [at for at in pool if at not in named_already]
@@ -175,10 +187,17 @@ def _one_of_each(rows: list[int], first: Int[Tensor, " n"]) -> list[int]:
     return list(pictures.values())
 
 
-def _search(compared: Compared, own: list[int], pool: list[int], search: str, count: int) -> list[tuple[int, ...]]:
+def _search(
+    compared: Compared,
+    own: list[int],
+    pool: list[int],
+    search: str,
+    count: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[tuple[int, ...]]:
     if not own or not pool:
         return [() for _ in own]
-    nearest = _NEAREST[search](compared.by[own], compared.by[pool], min(count + 1, len(pool)))
+    nearest = _NEAREST[search](compared.by[own], compared.by[pool], min(count + 1, len(pool)), progress=progress)
     return others(nearest, own, pool, compared.first, count)
 
 

@@ -9,21 +9,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.canvas import Canvas, canvases
-from exemplar_lab.data.collection import ROOM, SPLITS, Collection, Item, write_collection
+from exemplar_lab.data.collection import ROOM, SPLITS, Collection, write_collection
 from exemplar_lab.data.distort import pseudo_exemplar
 from exemplar_lab.data.images import SMALLEST
-from exemplar_lab.data.layouts.finding import find_collection
-from exemplar_lab.data.photos import split_by_name
+from exemplar_lab.data.layouts.finding import GROUPS, find_collection
+from exemplar_lab.data.layouts.splits import by_name
 from exemplar_lab.data.pose import pose_rgb
-from exemplar_lab.data.prepared import CACHE, FINER
+from exemplar_lab.data.prepared import CACHE, FINER, LARGEST
 from exemplar_lab.data.skipped import Skipped, readable
 from exemplar_lab.data.structures import View, view
 from exemplar_lab.data.whole import written_whole
 from exemplar_lab.training.choosing import choose, compare, plan
 from exemplar_lab.translation import Batch
-
-CONTACT = "contact.png"
-"""The picture of `rows_of` beside prepared.json."""
 
 ROWS, COLUMNS = 6, 4
 """Targets of each split, and exemplars of each target, that are shown at most."""
@@ -57,9 +54,10 @@ def prepare_folder(
     count: int = 3,
     by: str | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    searching: Callable[[Iterable], Iterable] = iter,
 ) -> Prepared:
     """Look at a folder (see `layouts.finding.find_collection`) and `prepare` what is in it."""
-    return prepare(find_collection(folder, task, soft=soft), room, size, count, by, progress)
+    return prepare(find_collection(folder, task, soft=soft), room, size, count, by, progress, searching)
 
 
 def prepare(
@@ -69,28 +67,29 @@ def prepare(
     count: int = 3,
     by: str | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    searching: Callable[[Iterable], Iterable] = iter,
 ) -> Prepared:
     """Read every image once, leave out what is broken, find exemplars, and write prepared.json.
 
     room: where it is written, with a cache of decoded images; by default the folder ROOM in that of the images. size: of the
     images that will be trained on. count: exemplars of each target. by: one of `choosing.WAYS`, see `choosing.plan`.
-    progress: wraps the loop over images, as tqdm does. Stopped at any moment, the next call takes from the cache what is there;
-    prepared.json appears whole or not at all.
+    progress, searching: wrap the loops over images and, later, over blocks of what is compared, as tqdm does. Stopped at any
+    moment, the next call takes from the cache what is there; prepared.json appears whole or not at all.
 
     Raises ValueError for settings that make no sense, when most images cannot be read or fewer than two are left, and OSError
     when nothing can be written to the room.
     """
-    if size < SMALLEST or count < 1:
+    if not SMALLEST <= size <= LARGEST or count < 1:
         raise ValueError(
-            f"got size {size} and {count} exemplars, expected size >= {SMALLEST} and 1 exemplar or more: change them"
+            f"got size {size} and {count} exemplars, expected a size of {SMALLEST} … {LARGEST} and 1 exemplar or more: "
+            "change them"
         )
     chosen = plan(collection, by)
     room = _made(Path(room) if room is not None else collection.folder / ROOM)
-    collection = _without_sheet(collection, room)
     skipped = Skipped()
     read = readable(collection, FINER * size, room / CACHE, skipped, progress)
-    items, compared = compare(collection, read, chosen.search)
-    collection = choose(_both_splits(replace(collection, items=items)), compared, chosen, count)
+    items, compared = compare(collection, read, chosen.search, searching)
+    collection = choose(_both_splits(replace(collection, items=items)), compared, chosen, count, searching)
     if words := skipped.words():
         collection = replace(collection, remarks=(*collection.remarks, words))
     write_collection(collection, room)
@@ -112,20 +111,6 @@ def _made(room: Path) -> Path:
     return room
 
 
-def _without_sheet(collection: Collection, room: Path) -> Collection:
-    """Without the contact sheet of an earlier call, where the room lies in the folder of the images under a name of its own."""
-    sheet = (room / CONTACT).resolve()
-    items = {
-        split: tuple(item for item in of if item.name.rpartition("/")[2] != CONTACT or _at(collection, item) != sheet)
-        for split, of in collection.items.items()
-    }
-    return replace(collection, items=items)
-
-
-def _at(collection: Collection, item: Item) -> Path:
-    return (collection.folder / item.name).resolve()
-
-
 def _both_splits(collection: Collection) -> Collection:
     """With an image to train on and one to measure with, even where all of one split were broken."""
     left = [item for split in SPLITS for item in collection.items.get(split, ())]
@@ -137,8 +122,8 @@ def _both_splits(collection: Collection) -> Collection:
     empty = [split for split in SPLITS if not collection.items.get(split)]
     if not empty:
         return collection
-    of = {collection.folder / item.name: item for item in left}
-    held = {split: tuple(of[path] for path in split_by_name(list(of), collection.folder, split)) for split in SPLITS}
+    told = by_name(collection.folder, [item.name for item in left], GROUPS.get(collection.layout))
+    held = {split: tuple(item for item in left if told[item.name] == split) for split in SPLITS}
     remark = f"no image of the split {empty[0]} is left: one in ten of the others is held out by its name"
     return replace(collection, items=collection.items | held, exemplars={}, remarks=(*collection.remarks, remark))
 
