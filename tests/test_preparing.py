@@ -10,7 +10,7 @@ from layout_folders import deepfashion, pictures, styles
 from PIL import Image
 
 from exemplar_lab.data import canvas
-from exemplar_lab.data.collection import CONTACT, FILE, ROOM, Collection, Item, read_collection
+from exemplar_lab.data.collection import CONTACT, ROOM, Collection, Item, read_collection
 from exemplar_lab.data.label_folder import write_label_folder
 from exemplar_lab.data.prepared import CACHE, PreparedPairs
 from exemplar_lab.data.synth.scenes import Scenes
@@ -71,8 +71,7 @@ def test_stopped_in_the_middle_it_goes_on_from_the_cache(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare_folder(folder, "labels", size=32, progress=stop_at_nine)
     left = files(folder / ROOM)
-    assert len(left) >= 9 and all(name.endswith(".npz") or "." not in name or "part" not in name for name in left)
-    assert "prepared.json" not in left and not any(name.endswith(".part") for name in left)
+    assert len(left) >= 9 and all(name.endswith(".canvas") for name in left)
     decoded, before = [], canvas._decoded
     monkeypatch.setattr(canvas, "_decoded", lambda *given: decoded.append(given) or before(*given))
     prepare_folder(folder, "labels", size=32)
@@ -107,6 +106,22 @@ def test_where_one_split_broke_another_is_held_out(folder):
     assert {split: len(items) for split, items in prepared.collection.items.items()} == {"train": 7, "val": 1}
     assert any(remark.startswith("no image of the split val is left") for remark in prepared.collection.remarks)
     assert set(prepared.collection.exemplars["val"]) == {prepared.collection.items["val"][0].name}
+
+
+def test_where_one_split_broke_no_person_is_on_both_sides(tmp_path):
+    folder = deepfashion(tmp_path / "people", people=12, size=48)
+    for path in folder.glob("img/WOMEN/Dresses/id_00000214/*"):  # the one person who is held out
+        path.write_bytes(b"no image")
+    done = prepare_folder(folder, "pose", size=16).collection
+    people = [{item.name.split("/")[3] for item in done.items[split]} for split in ("train", "val")]
+    assert all(people) and not people[0] & people[1] and sum(map(len, done.items.values())) == 22
+
+
+def test_the_sheet_of_another_room_is_no_image(tmp_path):
+    folder = pictures(tmp_path / "own", 12)
+    first = prepare_folder(folder, "edges", folder / "a", 32)
+    Image.new("RGB", (50, 50)).save(folder / "a" / CONTACT)
+    assert prepare_folder(folder, "edges", folder / "b", 32).collection == first.collection
 
 
 def test_one_image_is_not_enough(tmp_path):

@@ -15,6 +15,8 @@ from exemplar_lab.data.whole import written_whole
 
 FORMAT = 1
 FILE = "prepared.json"
+CONTACT = "contact.png"
+"""The contact sheet beside FILE."""
 ROOM = "exemplar-lab"
 """The folder, in that of the images, which holds FILE, the contact sheet and the cache unless another place is named."""
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from exemplar_lab.data.collection import Collection, Item, Labels
+from exemplar_lab.data.collection import Collection, Item
 from exemplar_lab.data.label_maps import read_names
 from exemplar_lab.data.layouts.class_names import ADE20K
-from exemplar_lab.data.layouts.label_folders import beside, partners
+from exemplar_lab.data.layouts.label_folders import beside, named, partners
 from exemplar_lab.data.layouts.listing import Listing, say, stem
 from exemplar_lab.data.layouts.scenes import is_outdoors
 from exemplar_lab.data.layouts.splits import split_items
@@ -25,16 +25,15 @@ _NAME = re.compile(r"ADE_(train|val)_[0-9]+")
 def ade20k(listing: Listing) -> Collection | None:
     """training/ and validation/, ADE_….jpg beside ADE_….png; or images/training/ with annotations/training/, and so on.
 
-    Labels 1 … 150 are classes and 0 is unknown. [CoCosNet] takes the scenes outdoors alone, but no list of them was released:
-    kept are the images that OUTDOORS names, or else those whose scene in SCENES sounds so; without either all are.
+    Labels 1 … 150 are classes and 0 is unknown, whether classes.txt has a line for it or not. [CoCosNet] takes the scenes
+    outdoors alone, but no list of them was released: kept are the images that OUTDOORS names, or else those whose scene in
+    SCENES sounds so; without either all are.
     """
-    side = [name for place in FOLDERS for name in listing.inside(place)]
+    side = [name for place in FOLDERS for name in listing.inside(listing.called(place))]
     found, remarks = beside(side)
     if not found:
-        apart = [
-            {name: name.removeprefix(f"{kind}/") for place in FOLDERS for name in listing.inside(f"{kind}/{place}")}
-            for kind in ("images", "annotations")
-        ]
+        places = {kind: [listing.called(f"{kind}/{place}") for place in FOLDERS] for kind in ("images", "annotations")}
+        apart = [{name: name[len(kind) :].lower() for name in listing.inside(*two)} for kind, two in places.items()]
         found, remarks = partners(*apart)
     found = {image: own for image, own in found.items() if _NAME.fullmatch(stem(image).rpartition("/")[2])}
     if not found:
@@ -43,7 +42,7 @@ def ade20k(listing: Listing) -> Collection | None:
     if not kept:
         kept, more = found, (*more, "no image would be left: indoor scenes are kept")
     items, last = split_items(listing.folder, [Item(image, (own,)) for image, own in kept.items()])
-    labels = Labels(read_names(listing.folder) or ADE20K, first=1)
+    labels = named(read_names(listing.folder) or ADE20K, first=1)
     return Collection(listing.folder, "ADE20K", "labels", items, labels, remarks=(*remarks, *more, *last))
 
 

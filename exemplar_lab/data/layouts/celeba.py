@@ -41,7 +41,7 @@ def _faces(listing: Listing, structure: str) -> Collection | None:
     Where fewer faces have a mask of their skin than a map in all_parts_except_glasses, that map is taken, with the mask of the
     glasses over it, which is what celebahq of CoCosNet holds. val.txt names ids.
     """
-    photographs = listing.inside(IMAGES)
+    photographs = listing.inside(listing.called(IMAGES))
     named = [name for name in photographs if _number(name) is not None]
     images, twice = keyed(named, _number)
     masks: dict[str, dict[str, str]] = {}
@@ -56,7 +56,7 @@ def _faces(listing: Listing, structure: str) -> Collection | None:
         elif whole:
             again += [name] if str(int(whole[1])) in maps else []
             maps.setdefault(str(int(whole[1])), name)
-        elif name.startswith(f"{MASKS}/"):
+        elif name.startswith(f"{listing.called(MASKS)}/"):
             strange.append(name)
     joined = sum("skin" in masks.get(number, ()) for number in images) < len(maps.keys() & images.keys())
     files: dict[str, tuple[str, ...]] = {}

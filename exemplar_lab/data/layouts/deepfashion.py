@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from exemplar_lab.data.collection import SPLITS, Collection, Item
 from exemplar_lab.data.layouts.listing import Listing, keyed, say, stem
 from exemplar_lab.data.layouts.splits import split_items
-
-HALVES = ("_candidate.txt", "_subset.txt")
-"""Of a pose: where joints were found, and which of them belong to one person."""
+from exemplar_lab.data.pose_files import TEXT
 
 _PERSON = re.compile(r"(.*/)?id_[0-9]+/")
 _OUTFIT = re.compile(r"((.*/)?id_[0-9]+/([0-9]+_)?)")
@@ -21,11 +19,12 @@ def deepfashion(listing: Listing) -> Collection | None:
     no image that is held out is that of one that trains. Released code: pairs are those of a list, deepfashion_self_pair.txt,
     which are taken before these where it is there.
     """
-    poses = {name for name in listing.files if name.startswith("pose/") and name.endswith(HALVES)}
-    images, twice = keyed(listing.inside("img"), stem)
+    img, pose = listing.called("img"), listing.called("pose")
+    poses = {name for name in listing.files if name.startswith(f"{pose}/") and name.endswith(TEXT)}
+    images, twice = keyed(listing.inside(img), stem)
     if not images or not poses:
         return None
-    wanted = {name: tuple(f"pose{stem(name).removeprefix('img')}{half}" for half in HALVES) for name in images.values()}
+    wanted = {name: tuple(f"{pose}{stem(name).removeprefix(img)}{half}" for half in TEXT) for name in images.values()}
     items = [Item(name, two) for name, two in wanted.items() if poses.issuperset(two)]
     if not items:
         return None
@@ -34,8 +33,8 @@ def deepfashion(listing: Listing) -> Collection | None:
     left = sorted(poses - {name for two in wanted.values() for name in two})
     remarks = say(twice, "images were left out, which have the name of another one but for the suffix")
     remarks += say(alone, "images without a whole pose were left out", needed)
-    remarks += say(left, "files of poses have no image in img/")
-    splits, more = split_items(listing.folder, items, _person)
+    remarks += say(left, f"files of poses have no image in {img}/")
+    splits, more = split_items(listing.folder, items, person)
     exemplars = _same_outfit(splits)
     return Collection(
         folder=listing.folder,
@@ -49,7 +48,7 @@ def deepfashion(listing: Listing) -> Collection | None:
     )
 
 
-def _person(name: str) -> str:
+def person(name: str) -> str:
     """What splits must not tear apart."""
     found = _PERSON.match(name)
     return found[0] if found else name

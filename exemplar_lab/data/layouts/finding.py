@@ -8,7 +8,7 @@ from pathlib import Path
 from exemplar_lab.data.collection import Collection
 from exemplar_lab.data.layouts.ade20k import ade20k
 from exemplar_lab.data.layouts.celeba import celeba_edges, celeba_labels
-from exemplar_lab.data.layouts.deepfashion import deepfashion
+from exemplar_lab.data.layouts.deepfashion import deepfashion, person
 from exemplar_lab.data.layouts.label_folders import label_folders
 from exemplar_lab.data.layouts.listing import Listing, list_files
 from exemplar_lab.data.layouts.own_poses import own_poses
@@ -39,6 +39,9 @@ LAYOUTS: Mapping[str, tuple[tuple[Layout, str], ...]] = {
 
 OFFICIAL_LISTS = {"DeepFashion": ("deepfashion",), "CelebAMask-HQ": ("celebahq", "celebahqedge"), "ADE20K": ("ade20k",)}
 """What the released pair lists of a layout are called in front."""
+
+GROUPS: Mapping[str, Callable[[str], str]] = {"DeepFashion": person}
+"""By layout: of a name, what splits must not tear apart."""
 
 OWN = ("pictures", "label folders", "images and poses")
 """Layouts of anybody's folder."""

@@ -17,6 +17,9 @@ OWN = (("images", "image", "img", "imgs", "photos"), ("labels", "label", "masks"
 UNNAMED = {"unlabelled", "unlabeled", "void", "unknown", "ignore"}
 """A class of this name, the first or the last of classes.txt, is none: its label means unknown."""
 
+ENOUGH, GAP = 10, 100
+"""So many label maps tell what labels there are: one in a hundred of them, or one, is broken that is so far above the rest."""
+
 _CAMVID = re.compile(r"([0-9]{4}[A-Z0-9]{2}|Seq05VD)_f?[0-9]{5,6}")
 _COCO = re.compile(r"[0-9]{12}")
 
@@ -87,12 +90,12 @@ def beside(names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 def _known(listing: Listing, found: dict[str, str]) -> tuple[str, Labels | None]:
     """The layout, and what its labels mean where this is known."""
     names = [stem(name).rpartition("/")[2] for name in found]
-    coco = _mostly(_COCO, names) or "train_inst" in listing.folders
+    coco = _mostly(_COCO, names) or listing.called("train_inst") in listing.folders
     camvid = _mostly(_CAMVID, names)
     layout = "COCO-Stuff" if coco else "CamVid" if camvid else "label folders"
     own = read_names(listing.folder)
     if own is not None:
-        return layout, _named(own)
+        return layout, named(own)
     if coco:
         return layout, Labels(COCO_STUFF)
     return layout, Labels(CAMVID[:-1], void=len(CAMVID) - 1) if camvid else None
@@ -102,12 +105,13 @@ def _mostly(pattern: re.Pattern[str], names: Sequence[str]) -> bool:
     return 2 * sum(pattern.fullmatch(name) is not None for name in names) > len(names)
 
 
-def _named(names: tuple[str, ...]) -> Labels:
+def named(names: tuple[str, ...], first: int = 0) -> Labels:
+    """What the lines of classes.txt say. first: the label of the first of them, unless it says what UNNAMED does."""
     if len(names) > 1 and names[0].lower() in UNNAMED:
         return Labels(names[1:], first=1)
     if len(names) > 1 and names[-1].lower() in UNNAMED:
-        return Labels(names[:-1], void=len(names) - 1)
-    return Labels(names)
+        return Labels(names[:-1], first, void=first + len(names) - 1)
+    return Labels(names, first)
 
 
 def _counted(folder: Path, maps: Sequence[str]) -> tuple[Labels, tuple[str, ...]]:
@@ -118,13 +122,21 @@ def _counted(folder: Path, maps: Sequence[str]) -> tuple[Labels, tuple[str, ...]
     problem = next((one for one in told if not isinstance(one, int)), "all that they say is 255, which means unknown")
     if largest < 0:
         raise ValueError(f"got {len(maps)} label maps in {folder}, none of which names a class; the first problem: {problem}")
+    path = folder / maps[told.index(largest)]
     if largest >= MOST:
         raise ValueError(
-            f"got label {largest} in {folder / maps[told.index(largest)]}, expected 0 … {MOST - 1}: label maps must name "
-            "classes and not number objects"
+            f"got label {largest} in {path}, expected 0 … {MOST - 1}: label maps must name classes and not number objects"
+        )
+    most = sorted(one for one in told if isinstance(one, int) and one >= 0)
+    few = max(1, len(most) // 100)
+    if len(most) >= ENOUGH and largest - most[-1 - few] > GAP:
+        raise ValueError(
+            f"got label {largest} in {path}, and none above {most[-1 - few]} in {len(most) - few} of {len(most)} label maps; "
+            f"expected the numbers of classes, in turn: mend that map, or name every class in {folder / 'classes.txt'}"
         )
     many = largest + 1
     said = f"there is no classes.txt: {many} classes, counted in the label maps, are named by their numbers"
+    said += f"; the last of them is in {path}"
     return Labels(tuple(map(str, range(many)))), (said,)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from exemplar_lab.data.collection import ROOM
+from exemplar_lab.data.collection import CONTACT, FILE, ROOM
 from exemplar_lab.data.images import SUFFIXES
 
 PASSED_OVER = {ROOM, "__MACOSX", "@eaDir", "Thumbs.db"}
@@ -41,8 +41,10 @@ class Listing:
         return tuple(self._within)
 
     def called(self, name: str) -> str:
-        """The folder directly in this one that has a name, in whatever capitals; the name itself where there is none."""
-        return next((place for place in self.folders if place.lower() == name.lower()), name)
+        """The folder in this one that has a name, "a/b" say, in whatever capitals; the name itself where there is none."""
+        first, _, rest = name.partition("/")
+        own = first if first in self._within else next((one for one in self.folders if one.lower() == first.lower()), first)
+        return f"{own}/{self.inner(own).called(rest)}" if rest else own
 
     def inside(self, *places: str) -> tuple[str, ...]:
         """The images in any of the folders `places` and the folders in them."""
@@ -56,6 +58,8 @@ class Listing:
 
 def list_files(folder: str | Path) -> Listing:
     """Every file in `folder`. Links are followed, but into no folder twice; what cannot be looked into is said in `remarks`.
+
+    The contact sheet of an earlier preparation, which is beside its prepared.json, is none of the images.
 
     Raises FileNotFoundError for what is no folder.
     """
@@ -78,13 +82,15 @@ def list_files(folder: str | Path) -> Listing:
         except OSError as problem:
             closed.append((place, problem))
             continue
+        sheets = {CONTACT} if any(entry.name == FILE for entry in found) else set()
         for entry in found:
             name = f"{place}{entry.name}"
-            if entry.name.startswith(".") or entry.name in PASSED_OVER:
+            if entry.name.startswith(".") or entry.name in PASSED_OVER | sheets:
                 continue
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 waiting.append(f"{name}/")
-            elif entry.is_file() and _can_be_written(name):
+            elif kind == "file" and _can_be_written(name):
                 files.append(name)
             else:
                 lost.append(name)
@@ -94,6 +100,14 @@ def list_files(folder: str | Path) -> Listing:
     )
     remarks += say(sorted(again), "links were left out, which lead into folders that are here already")
     return Listing(folder, tuple(sorted(files)), tuple(remarks))
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """Of what a link leads to; nothing where that cannot be told, as of a link to itself."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:
+        return ""
 
 
 def _can_be_written(name: str) -> bool:

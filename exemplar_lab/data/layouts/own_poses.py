@@ -3,9 +3,9 @@
 import unicodedata
 
 from exemplar_lab.data.collection import Collection, Item
-from exemplar_lab.data.layouts.deepfashion import HALVES
 from exemplar_lab.data.layouts.listing import Listing, is_image, keyed, say, stem
 from exemplar_lab.data.layouts.splits import split_items
+from exemplar_lab.data.pose_files import TEXT
 
 IMAGE_FOLDERS = {"image", "images", "img", "imgs", "photos"}
 POSE_FOLDERS = {"pose", "poses", "openpose", "keypoints", "skeleton", "skeletons"}
@@ -34,7 +34,7 @@ def own_poses(listing: Listing) -> Collection | None:
     alone = sorted(set(found.values()) - {item.name for item in items})
     used = {name for item in items for name in item.files}
     left = [name for key in poses.keys() - found.keys() for name in poses[key].values() if name not in used]
-    forms = ", ".join(f"{_key(alone[0])}{end}" for end in (JSON, HALVES[0], f"{DRAWN}.png")) if alone else ""
+    forms = ", ".join(f"{_key(alone[0])}{end}" for end in (JSON, TEXT[0], f"{DRAWN}.png")) if alone else ""
     remarks = say(twice, "images were left out, which have the name of another one but for the suffix")
     remarks += say(alone, "images without a pose were left out", forms)
     remarks += say(sorted(left), "poses have no image")
@@ -52,7 +52,7 @@ def _pose(name: str) -> tuple[str, int | None]:
     """Whose pose a file holds, and in which form: 0 JSON, 1 and 2 the texts, 3 a drawing; None: it is no pose."""
     low = name.lower()
     inside = any(part in POSE_FOLDERS for part in low.split("/")[:-1])
-    for kind, end in enumerate((JSON, *HALVES)):
+    for kind, end in enumerate((JSON, *TEXT)):
         if low.endswith(end):
             return _key(name[: -len(end)] + ".x"), kind
     if is_image(name) and stem(low).endswith(DRAWN):

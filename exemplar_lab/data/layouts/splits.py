@@ -1,6 +1,6 @@
 """Which images train and which are held out: by the lists that come with them, by their folders, or else by their names."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from exemplar_lab.data.collection import SPLITS, Item
@@ -37,7 +37,7 @@ def split_items(
     if len({told[name] for name in names}) < 2:
         if folder_says(told) or any((folder / title).is_file() for title in LISTS.values()):
             remarks += ("all images belong to one split: one in ten is held out by its name",)
-        told = _by_name(folder, names, group)
+        told = by_name(folder, names, group)
     return {split: tuple(named[name] for name in names if told[name] == split) for split in SPLITS}, remarks
 
 
@@ -51,7 +51,8 @@ def _by_folder(name: str) -> str:
     return next((FOLDERS[part] for part in name.lower().split("/")[:-1] if part in FOLDERS), "train")
 
 
-def _by_name(folder: Path, names: list[str], group: Callable[[str], str] | None) -> dict[str, str]:
+def by_name(folder: Path, names: Sequence[str], group: Callable[[str], str] | None) -> dict[str, str]:
+    """The split of every name: one in ten groups is held out, or one name in ten where there is one group alone."""
     groups = {name: group(name) if group else name for name in names}
     if len(set(groups.values())) < 2:
         groups = {name: name for name in names}
