@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from exemplar_lab.translation import Translation
-from exemplar_lab.widgets.frames import frame_panel, row_png, shown_page
+from exemplar_lab.widgets.frames import alert, frame_panel, row_png, shown_page
 from exemplar_lab.widgets.mixing import border_panel, canvas_panel, style_panel
 
 
@@ -121,3 +121,8 @@ def test_a_row_of_pictures_is_enlarged_by_whole_numbers():
     assert shown.shape == (3, 8, 16)
     assert torch.allclose(shown[:, ::2, :8:2], large, atol=1 / 255)
     assert torch.allclose(shown[:, ::4, 8::4], small.expand(3, 2, 2), atol=1 / 255)
+
+
+def test_words_of_an_alert_are_words():
+    assert "got &lt;b&gt;.png &amp; more</p>" in alert("got <b>.png & more")
+    assert 'role="alert"' in alert("")

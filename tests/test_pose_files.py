@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from exemplar_lab.data.drawn_pose import _heaviest_patch, drawn_keypoints
 from exemplar_lab.data.images import write_image
 from exemplar_lab.data.pose import COLOURS, LIMBS, pose_maps, pose_rgb
 from exemplar_lab.data.pose_files import read_pose
@@ -169,6 +172,42 @@ def test_a_photograph_is_no_skeleton(tmp_path):
     write_image(tmp_path / "black.png", torch.zeros(3, 40, 40))
     with pytest.raises(ValueError, match="0 joints"):
         read_pose(tmp_path / "black.png")
+
+
+class LargestMade(TorchDispatchMode):
+    """Remembers how many elements the largest tensor had that was made within."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        several = made if isinstance(made, (tuple, list)) else [made]
+        self.elements = max([self.elements, *(one.numel() for one in several if isinstance(one, torch.Tensor))])
+        return made
+
+
+def test_a_large_dark_picture_is_cheap():
+    """Any dark photograph is looked through for a skeleton: nothing that is made is much larger than the picture."""
+    night = 0.08 * torch.rand(3, 1024, 1024, generator=torch.Generator().manual_seed(0))
+    night[:, 100:140, 200:800] = 0.9
+    night[0, 500:750, 900:1000] = 0.9
+    with LargestMade() as made, pytest.raises(ValueError, match="joints|limbs"):
+        found = drawn_keypoints(night)
+        raise ValueError(f"{int(found.isfinite().all(-1).sum())} joints")
+    assert made.elements <= 3 * night[0].numel()
+
+
+@pytest.mark.parametrize("reach", [1, 3, 30])
+def test_the_heaviest_window(reach):
+    """Against sums over every window; 30 is wider than the picture."""
+    picture = torch.rand(20, 17, generator=torch.Generator().manual_seed(reach)) * (torch.arange(17) > 4)
+    sums = F.avg_pool2d(picture[None, None], 2 * reach + 1, 1, reach, divisor_override=1)[0, 0]
+    places = picture.nonzero()
+    patch, top, left = _heaviest_patch(picture[tuple(places.T)], places, reach)
+    assert torch.allclose(patch.sum(), sums.max())
+    assert torch.equal(patch, picture[top : top + patch.shape[0], left : left + patch.shape[1]])
 
 
 def test_files_that_are_not_there(tmp_path):

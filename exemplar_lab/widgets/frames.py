@@ -1,5 +1,6 @@
 """Sliders that turn the pages of pictures drawn in advance, so that they move without a kernel too, in a saved notebook."""
 
+import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from exemplar_lab.viz.style import as_rgb
+
+_ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
 
 
 class Panel(ipywidgets.VBox):
@@ -103,3 +106,8 @@ def captions(names: Sequence[str], width: int) -> str:
     """The names of pictures of one width, each above its own."""
     spans = "".join(f'<span style="flex: 1; text-align: center">{name}</span>' for name in names)
     return f'<div style="display: flex; width: {width}px">{spans}</div>'
+
+
+def alert(words: str) -> str:
+    """A paragraph that says what could not be done; a screen reader says it at once. words: plain text, not HTML."""
+    return f'<p role="alert" style="{_ALERT}">{html.escape(words)}</p>'

@@ -31,7 +31,7 @@ from exemplar_lab.training.shown_pair import (
 from exemplar_lab.translation import Batch, Source, Translation
 from exemplar_lab.widgets.dials import dial_value, put
 from exemplar_lab.widgets.explorer import AttentionExplorer
-from exemplar_lab.widgets.frames import Panel, row_png
+from exemplar_lab.widgets.frames import Panel, alert, row_png
 from exemplar_lab.widgets.model_controls import choice_controls, dial_sliders, in_columns, words_of_dials
 from exemplar_lab.widgets.own_images import Upload
 
@@ -39,7 +39,6 @@ OWN = "own images"
 _WIDTH = 800
 _WIDEST = 960
 _KEPT_MODELS = 4
-_ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
 
 
 class ModelPanel(Panel):
@@ -309,7 +308,7 @@ class ModelPanel(Panel):
     def _say(self, problem: str) -> None:
         self.problem = problem
         kept = " The pictures below are the last that could be made." if self.batch is not None else ""
-        self._status.value = f'<p role="alert" style="{_ALERT}">{html.escape(problem)}.{kept}</p>' if problem else ""
+        self._status.value = alert(f"{problem}.{kept}") if problem else ""
 
 
 def _pictures(shown: Mapping[str, Tensor]) -> str:
