@@ -293,6 +293,17 @@ def test_a_pair_of_ones_own(tmp_path):
     assert torch.equal(batch.target[0], square(read_image(tmp_path / "structure.png"), 32))
 
 
+def test_a_large_photograph_is_no_bomb_and_a_huge_one_is_refused(tmp_path, monkeypatch, recwarn):
+    """Pillow warns of more than its limit, and refuses more than twice as much."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for side in (40, 50):
+        Image.new("L", (side, side)).save(tmp_path / f"{side}.png")
+    assert read_image(tmp_path / "40.png").shape == (3, 40, 40) and read_size(tmp_path / "40.png") == (40, 40)
+    with pytest.raises(ValueError, match=r"^got .*50.png of more than 2,000 pixels, expected fewer: make it smaller"):
+        read_image(tmp_path / "50.png")
+    assert not recwarn.list
+
+
 def test_sizes_that_differ_are_named():
     with pytest.raises(ValueError, match=r"got structure of 32 × 32, exemplar of 32 × 48 pixels .*expected one size.*resize"):
         pair(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 48))

@@ -1,5 +1,6 @@
 """`exemplar-lab prepare` as it is typed: what it prints, what it writes, and what is wrong in one sentence."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,22 @@ def test_a_bare_name_is_no_data_set_of_the_recipes(town, capsys, monkeypatch):
     monkeypatch.chdir("photos")
     assert main(["prepare", ".", "--task", "labels", "--size", "32"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("train dynast --data .")
+
+
+def test_names_that_no_font_has(tmp_path):
+    """A folder of bytes that are no text, and a letter that is not in the font: the sheet has boxes there, and no warnings."""
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    try:
+        pictures(folder, 12)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    for path in folder.iterdir():
+        path.rename(path.with_stem(f"{path.stem}\u732b"))
+    asked = [sys.executable, "-m", "exemplar_lab", "prepare", str(folder), "--task", "edges", "--size", "32"]
+    run = subprocess.run(asked, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, timeout=120)
+    assert run.returncode == 0 and b"Glyph" not in run.stderr
+    assert run.stdout.rstrip().endswith(os.fsencode(folder) + b"'")
+    assert (folder / ROOM / "contact.png").is_file()
 
 
 def test_broken_files_are_said_once_and_counted(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 TASKS = ("edges", "labels", "pose", "style")
@@ -20,6 +21,8 @@ def prepare(given: argparse.Namespace) -> int | None:
     from exemplar_lab.data.layouts.finding import find_collection
     from exemplar_lab.training.preparing import found_words, prepare
 
+    with suppress(AttributeError):  # a notebook's output has none; names of folders are bytes, and not all of them are text
+        sys.stdout.reconfigure(errors="surrogateescape")
     collection = find_collection(given.folder, given.task, soft=given.soft)
     print("\n".join(found_words(collection)))
     _remark(collection.remarks)

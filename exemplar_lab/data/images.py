@@ -1,8 +1,10 @@
 """One image between a file and a tensor: any image that Pillow opens comes in, nothing half-written goes out."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy
 import torch
@@ -17,6 +19,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 SMALLEST = 16
 """Pixels that the shorter side of an image must have: below, four halvings leave nothing to match."""
+
+
+_ONE_AT_A_TIME = Lock()
+"""What is done with warnings holds for all threads."""
 
 
 def read_image(path: str | Path, shortest: int | None = None, exact: bool = False) -> Float[Tensor, "3 h w"]:
@@ -130,13 +136,24 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     if not path.exists():
         raise FileNotFoundError(f"got {path}, which does not exist; expected an image file: check the spelling and the folder")
     try:
-        with Image.open(path) as file:
+        with _open(path) as file:
             yield file
+    except Image.DecompressionBombError as problem:
+        raise ValueError(
+            f"got {path} of more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, expected fewer: make it smaller, or leave it out"
+        ) from problem
     except Exception as problem:  # Pillow's decoders raise a dozen types for broken files, SyntaxError among them.
         raise ValueError(
             f"got {path}, which cannot be read as an image ({problem}); expected a whole file of type {' '.join(SUFFIXES)}: "
             "open it in a viewer, save or download it again, or leave it out"
         ) from problem
+
+
+def _open(path: Path) -> Image.Image:
+    """Without Pillow's warning of what is half as large as it refuses: a large photograph is no bomb."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
 
 
 def _colours(image: Image.Image) -> Float[Tensor, "3 h w"]:

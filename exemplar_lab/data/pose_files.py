@@ -59,7 +59,7 @@ def read_pose(*paths: str | Path) -> tuple[Float[Tensor, "18 2"], tuple[int, int
             raise ValueError(f"{max(many, default=0)} joints were found, at least {FEWEST} are needed")
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError) as problem:
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as problem:
         raise ValueError(f"got {first}, which gives no pose ({problem}); expected {_WANTED}") from problem
     return people[many.index(max(many))], size
 

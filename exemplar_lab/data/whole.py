@@ -19,3 +19,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def writable_folder(folder: Path) -> Path:
+    """The folder, made where it is missing. Raises OSError, in one sentence, where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / ".writable") as beside:
+            beside.touch()
+        (folder / ".writable").unlink()
+    except OSError as problem:
+        raise OSError(
+            f"got {folder} to write to, which is not possible ({problem.strerror or problem}); expected a folder of your own: "
+            "name one with --out"
+        ) from problem
+    return folder

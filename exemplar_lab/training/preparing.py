@@ -18,7 +18,7 @@ from exemplar_lab.data.pose import pose_rgb
 from exemplar_lab.data.prepared import CACHE, FINER, LARGEST
 from exemplar_lab.data.skipped import Skipped, readable
 from exemplar_lab.data.structures import View, view
-from exemplar_lab.data.whole import written_whole
+from exemplar_lab.data.whole import writable_folder
 from exemplar_lab.training.choosing import choose, compare, plan
 from exemplar_lab.translation import Batch
 
@@ -85,7 +85,7 @@ def prepare(
             "change them"
         )
     chosen = plan(collection, by)
-    room = _made(Path(room) if room is not None else collection.folder / ROOM)
+    room = writable_folder(Path(room) if room is not None else collection.folder / ROOM)
     skipped = Skipped()
     read = readable(collection, FINER * size, room / CACHE, skipped, progress)
     items, compared = compare(collection, read, chosen.search, searching)
@@ -94,21 +94,6 @@ def prepare(
         collection = replace(collection, remarks=(*collection.remarks, words))
     write_collection(collection, room)
     return Prepared(collection, room, words, {split: rows_of(collection, room, split, size) for split in SPLITS})
-
-
-def _made(room: Path) -> Path:
-    """The room as a folder that can be written to."""
-    try:
-        room.mkdir(parents=True, exist_ok=True)
-        with written_whole(room / ".writable") as beside:
-            beside.touch()
-        (room / ".writable").unlink()
-    except OSError as problem:
-        raise OSError(
-            f"got {room} to write to, which is not possible ({problem.strerror or problem}); expected a folder of your own: "
-            "name one with --out"
-        ) from problem
-    return room
 
 
 def _both_splits(collection: Collection) -> Collection:

@@ -1,15 +1,17 @@
 """The contact sheet of a prepared folder: what a model will be shown, before anything is trained."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, show_image, styled
+from exemplar_lab.viz.style import COLOURS, FAINT, INK, PAGE, STYLE, show_image, styled
 from exemplar_lab.viz.world import part_picture
 
 Named = tuple[str | None, Float[Tensor, "3 h w"]]
@@ -116,7 +118,14 @@ def _headline(figure: Figure, title: str, words: str) -> None:
 def _text(figure: Figure, x: float, y: float, words: str, colour: str = INK, size: float = 8.0, weight: str = "normal") -> None:
     """Words on a base line y inches from the top; what looks like a formula is none."""
     width, height = figure.get_size_inches()
+    words = "".join(letter if ord(letter) in _letters() else "□" for letter in words)
     figure.text(x / width, 1 - y / height, words, color=colour, fontsize=size, fontweight=weight, parse_math=False)
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """That can be drawn. Of others matplotlib warns one by one; of a file's name it may have half a letter, and stops."""
+    return frozenset(get_font(findfont(FontProperties(family=[STYLE["font.family"]]))).get_charmap())
 
 
 def _line(figure: Figure, left: float, right: float, y: float) -> None:
