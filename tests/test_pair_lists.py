@@ -104,6 +104,14 @@ def test_suffixes_and_capitals_tell_two_images_apart():
     )
 
 
+def test_of_several_that_fit_the_one_that_shares_most_folders_is_meant():
+    find = Finder(["1.jpg", "1/1/1.jpg", "A.jpg", "a.jpg"])
+    assert (find("1/1.jpg"), find("2/1.jpg"), find("else/A.jpg"), find("else/a.jpg")) == (
+        *("1/1/1.jpg", "1.jpg"),
+        *("A.jpg", "a.jpg"),
+    )
+
+
 def test_accents_may_be_written_in_two_ways():
     assert Finder(["caf\u00e9.jpg"])("cafe\u0301.jpg") == "caf\u00e9.jpg"
     assert Finder(["cafe\u0301.jpg"])("caf\u00e9.jpg") == "cafe\u0301.jpg"

@@ -36,10 +36,12 @@ class Finder:
             return self._known[_plain(name)]
         wanted = _parts(name)
         alike = [one for one in self._alike.get(wanted[-1], []) if _one_ends_in_the_other(one[0], wanted)]
-        within = max((len(one[0]) for one in alike if len(one[0]) <= len(wanted)), default=0)
-        alike = [one for one in alike if len(one[0]) == within] if within else alike
-        same = [one for one in alike if PurePosixPath(one[1]).name.lower() == PurePosixPath(_plain(name)).name.lower()]
-        for few in (alike, same):
+        shared = max((min(len(one[0]), len(wanted)) for one in alike), default=0)
+        alike = [one for one in alike if min(len(one[0]), len(wanted)) == shared]
+        written = PurePosixPath(_plain(name)).parts
+        same = [one for one in alike if PurePosixPath(one[1]).name.lower() == written[-1].lower()]
+        to_the_letter = [one for one in same if _one_ends_in_the_other(PurePosixPath(_plain(one[1])).parts, written)]
+        for few in (alike, same, to_the_letter):
             if len(few) == 1:
                 return few[0][1]
         return None
