@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from test_cocosnet import SMALL
 
-from exemplar_lab.data.images import read_image, square
-from exemplar_lab.data.label_maps import find_pairs, label_shares, nearest_labels, read_labels
+from exemplar_lab.data.images import read_image, square, write_image
+from exemplar_lab.data.label_maps import CAMVID, find_pairs, label_shares, nearest_labels, read_labels
 from exemplar_lab.data.synth.faces.source import Faces
 from exemplar_lab.data.synth.scenes import repaint
 from exemplar_lab.data.synth.scenes.edits import EDITS, FEWEST_CHANGED, edited_scenes
@@ -17,7 +19,7 @@ from exemplar_lab.data.synth.scenes.materials import CLASSES
 from exemplar_lab.metrics.cells import copy_match
 from exemplar_lab.models.cocosnet import CoCosNet
 from exemplar_lab.nn.features import features
-from exemplar_lab.training.any_pair import by_features, points_of, spread_points, true_points, warped
+from exemplar_lab.training.any_pair import LARGEST, by_features, match_files, points_of, spread_points, true_points, warped
 from exemplar_lab.training.evaluation import translate
 from exemplar_lab.training.scene_edits import (
     NUMBERS,
@@ -128,7 +130,12 @@ def test_references_of_edits(worlds):
 def test_numbers_of_edits_are_nothing_for_the_truth_and_ordered():
     network = features("fixed")
     found = edit_scores({"untrained": translate(untrained())}, SOME, "remove", network, size=32, batch_size=4)
-    assert set(found) == {"untrained", "untrained, rest kept", "copy", "class colours", "nearest label", "truth"}
+    both = {f"{row}{kept}" for row in ("untrained", "class colours") for kept in ("", ", rest kept")}
+    assert set(found) == {*both, "copy", "nearest label", "truth"}
+    flat = found["class colours, rest kept"]
+    assert torch.equal(flat["inside"], found["class colours"]["inside"])
+    assert (flat["outside"] < found["class colours"]["outside"]).all()
+    assert not torch.equal(flat["features"], found["class colours"]["features"])
     assert all(set(row) == set(NUMBERS) and len({len(one) for one in row.values()}) == 1 for row in found.values())
     truth, copy, kept = found["truth"], found["copy"], found["untrained, rest kept"]
     assert all((truth[name] == 0).all() for name in ("inside", "outside", "features"))
@@ -164,8 +171,8 @@ def test_points_are_spread_where_they_may_be():
 
 def test_points_of_a_copy_are_where_they_were_and_true_points_are_those_of_the_flow():
     points = torch.tensor([[3.5, 60.5], [20.25, 7.0]])
-    assert torch.allclose(points_of(copy_match(2, (16, 16), (16, 16)), points, (64, 64), (64, 64), 1), points)
-    found = points_of(copy_match(1, (16, 16), (8, 16)), points, (64, 64), (32, 96))
+    assert torch.allclose(points_of(copy_match(2, (16, 16), (16, 16)), points, (64, 64), (64, 64))[1], points)
+    found = points_of(copy_match(1, (16, 16), (8, 16)), points, (64, 64), (32, 96))[0]
     assert torch.allclose(found, points * torch.tensor([1.5, 0.5]), atol=2.1)  # half the height of a cell of the exemplar
     batch = Faces(32, "val", "easy").batch(torch.tensor([0, 1]))
     y, x = batch.truth.visible[1].nonzero()[10]
@@ -173,6 +180,11 @@ def test_points_of_a_copy_are_where_they_were_and_true_points_are_those_of_the_f
     assert torch.equal(known[0], batch.truth.flow[1, :, y, x])
     y, x = (~batch.truth.visible[1]).nonzero()[0]
     assert true_points(batch.truth, torch.tensor([[x + 0.5, y + 0.5]]), 1).isnan().all()
+    match = copy_match(1, (2, 2), (2, 2))
+    empty = type(match)((2, 2), (2, 2), match.index, match.weight * torch.tensor([0.0, 1.0, 1.0, 1.0])[:, None])
+    assert points_of(empty, torch.tensor([[10.0, 10.0], [50.0, 50.0]]), (64, 64), (64, 64)).isnan().tolist() == [
+        [[True] * 2, [False] * 2]
+    ]
 
 
 def test_warps_show_what_came_and_white_where_nothing_did():
@@ -203,11 +215,23 @@ def test_editing_runs_on_the_samples_of_camvid():
     side = min(labels.shape)
     image, labels = square(image, 32), nearest_labels(labels[:side, :side], (32, 32))
     condition = label_shares(labels, 32, 12)
+    road = CAMVID.index("road")
     strokes = torch.full((32, 32), -1)
-    strokes[20:28, 4:12] = 8  # a car
+    strokes[4:12, 4:12] = road  # where houses or trees were
+    changed = (strokes >= 0) & (condition.argmax(0) != road)
+    assert changed.sum() >= 32 and (condition.argmax(0) == road).sum() >= 32
     batch = edit_batch(image[None], condition[None], with_classes(condition, strokes)[None])
     ways = edited_images({"untrained": translate(untrained())}, batch)
     assert all(one.shape == (1, 3, 32, 32) and one.isfinite().all() for one in ways.values())
+    assert torch.equal(ways["nearest label"][0][:, ~changed], image[:, ~changed])
+    of_road = image[:, condition.argmax(0) == road].T
+    moved = ways["nearest label"][0][:, changed].T
+    assert (moved[:, None] == of_road).all(2).any(1).all()  # each pixel of the edit is one of the road
+    flat = ways["class colours"][0][:, changed]
+    assert torch.allclose(flat, (image * condition[road]).sum((1, 2))[:, None] / condition[road].sum(), atol=1e-5)
+    kept = kept_outside(image[None], ways["untrained"], changed[None], reach=0)[0]
+    assert torch.equal(kept[:, ~changed], image[:, ~changed])
+    assert torch.equal(kept[:, changed], ways["untrained"][0][:, changed])
 
 
 def test_any_two_photographs_are_matched_and_makeup_is_carried_between_them():
@@ -224,3 +248,30 @@ def test_any_two_photographs_are_matched_and_makeup_is_carried_between_them():
         assert there.shape == layer.shape and 0 < there[:, 3].sum() < 4 * layer[:, 3].sum()
     points = points_of(match, torch.tensor([[32.0, 32.0]]), (64, 64), (64, 64))
     assert points.isfinite().all() and warped(match, other, (64, 64)).shape == other.shape
+
+
+@pytest.mark.parametrize(("one", "other"), [(((40, 64), "L"), ((300, 500), "RGBA")), (((17, 900), "P"), ((64, 64), "I;16"))])
+def test_files_of_any_size_and_mode_are_matched(tmp_path, one, other):
+    paths = []
+    for name, ((height, width), mode) in (("target", one), ("exemplar", other)):
+        pixels = np.random.default_rng(0).integers(0, 255, (height, width), dtype=np.uint8)
+        grey = Image.fromarray(pixels)
+        picture = Image.fromarray(pixels.astype(np.uint16) * 256) if mode == "I;16" else grey.convert(mode)
+        picture.save(tmp_path / f"{name}.png")
+        paths.append(tmp_path / f"{name}.png")
+    target, exemplar, match = match_files(*paths, features("fixed"))
+    for picture, grid, ((height, width), _) in ((target, match.query_size, one), (exemplar, match.key_size, other)):
+        h, w = picture.shape[2:]
+        assert h * w <= LARGEST and abs(h / w / (height / width) - 1) < 0.05 and grid == (h // 4, w // 4)
+        assert height * width > LARGEST or (h, w) == (height, width)
+    found = points_of(match, torch.tensor([[8.0, 8.0]]), tuple(target.shape[2:]), tuple(exemplar.shape[2:]))
+    assert found.isfinite().all() and warped(match, exemplar, tuple(target.shape[2:])).shape == target.shape
+
+
+def test_a_file_matched_with_itself_finds_itself_and_what_is_no_picture_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", Faces(64, "val", "easy").batch(torch.tensor([0])).target[0])
+    *_, match = match_files(tmp_path / "a.png", tmp_path / "a.png", features("fixed"))
+    assert torch.equal(match.argmax().flatten(), torch.arange(256))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="b.png"):
+        match_files(tmp_path / "a.png", tmp_path / "b.png", features("fixed"))

@@ -6,8 +6,9 @@ import torch
 from exemplar_lab.correspondence import DenseMatch
 from exemplar_lab.data.makeup import OPACITY, STROKES, Makeup, makeup_at, painted_over, premultiplied, straight
 from exemplar_lab.data.synth.faces.source import Faces
-from exemplar_lab.metrics.cells import copy_match, oracle_match
+from exemplar_lab.metrics.cells import copy_match, nearest_label_match, oracle_match
 from exemplar_lab.training.makeup import (
+    MAKEUP_REFERENCES,
     NUMBERS,
     by_landmarks,
     carried,
@@ -18,6 +19,7 @@ from exemplar_lab.training.makeup import (
     skin_of,
     true_makeup,
 )
+from exemplar_lab.training.references import knows_flow
 
 SOURCE = Faces(64, "val", "easy")
 SOME = torch.arange(4)
@@ -91,9 +93,34 @@ def test_a_layer_is_carried_by_its_warp_and_by_points():
     for by_points in (False, True):
         assert torch.allclose(carried(match, layer, by_points=by_points), layer, atol=1e-5)
     fine = carried(copy_match(2, (8, 8), (8, 8)), layer, by_points=True)
-    assert torch.allclose(fine[..., 2:-2, 2:-2], layer[..., 2:-2, 2:-2], atol=1e-4)  # by points nothing is averaged
+    assert torch.allclose(fine, layer, atol=1e-4)  # by points nothing is averaged
     nothing = type(match)(match.query_size, match.key_size, match.index, match.weight * 0)
     assert all(carried(nothing, layer, by_points=one)[:, 3].abs().max() == 0 for one in (False, True))
+
+
+def test_by_points_no_pixel_reads_between_what_its_cells_look_at():
+    layer = torch.zeros(1, 4, 4, 32)
+    layer[:, :, :, 8:24] = torch.tensor([1.0, 0.0, 0.0, 1.0]).view(1, 4, 1, 1)  # in the middle, where nobody looks
+    weight = torch.zeros(1, 8, 8)
+    weight[0, :4, 0] = weight[0, 4:, 7] = 1
+    assert carried(DenseMatch((1, 8), (1, 8), weight), layer, by_points=True).abs().max() == 0
+    weight[0, :4] = weight[0, :4].roll(4, 1)
+    ways = [carried(DenseMatch((1, 8), (1, 8), one), layer, by_points=True)[0, 3] for one in (weight, weight * 0.3)]
+    assert all((way[:, :16] == 1).all() and way[:, 16:].abs().max() == 0 for way in ways)
+
+
+def test_by_points_a_cell_that_looks_nowhere_pulls_its_neighbours_to_no_corner():
+    layer = torch.zeros(1, 4, 32, 32)
+    layer[:, :, :16] = 1  # the upper half, with the corner that an empty row would answer
+    match = copy_match(1, (8, 8), (8, 8))
+    weight = match.weight.clone()
+    weight[0, 36] = 0  # row 4, column 4: below the middle
+    found = carried(type(match)((8, 8), (8, 8), match.index, weight), layer, by_points=True)
+    assert torch.allclose(found, layer, atol=1e-5)
+    weight = match.weight.clone()
+    weight[0, 28] = 0  # row 3, column 4, which is painted
+    found = carried(type(match)((8, 8), (8, 8), match.index, weight), layer, by_points=True)[0, 3]
+    assert (found[12:16, 16:20] == 0).all() and (found[12:16, :16] == 1).all() and (found[12:16, 20:] == 1).all()
 
 
 def test_the_oracle_carries_makeup_and_landmarks_alone_nearly_do(pair):
@@ -116,7 +143,11 @@ def test_truth_is_what_the_flow_shows_and_no_more(pair):
 def test_another_person_has_the_makeup_at_its_own_landmarks():
     batch, makeup, true = makeup_pair(SOURCE, SOME, others=True)
     own = makeup_pair(SOURCE, SOME + 1)
-    assert batch.truth is None and not batch.paired.any()
+    assert not knows_flow(batch) and not batch.truth.visible.any() and not batch.paired.any()
+    for name in ("part", "keypoints"):
+        lent, kept = getattr(batch.truth, f"exemplar_{name}"), getattr(batch.truth, f"target_{name}")
+        assert torch.equal(lent.nan_to_num(), getattr(own[0].truth, f"exemplar_{name}").nan_to_num())
+        assert torch.equal(kept[1:].nan_to_num(), getattr(own[0].truth, f"target_{name}")[:-1].nan_to_num())
     assert torch.equal(batch.exemplar, own[0].exemplar) and torch.equal(batch.target[1:], own[0].target[:-1])
     assert torch.equal(makeup.cover, own[1].cover) and torch.equal(true.colour, own[1].colour)
     skin = skin_of(own[0].truth.target_part[:-1])
@@ -141,8 +172,19 @@ def test_numbers_know_the_right_answer_from_a_wrong_one():
     assert mean["not painted"]["iou"] == mean["not painted"]["spill"] == 0
     assert mean["oracle"]["l1"] < 0.01 < mean["not painted"]["l1"]
     others = makeup_scores({"copying": answers["copying"]}, torch.arange(5), True, tier="easy", batch_size=2)
-    assert set(others) == {"copying", "copying, by points", "copy", "not painted"} and len(others["copy"]["iou"]) == 5
+    assert set(others) == {"copying", "copying, by points", *MAKEUP_REFERENCES} - {"oracle on the grid"}
+    assert len(others["copy"]["iou"]) == 5
+    assert others["landmarks"]["iou"].nanmean() > 0.3 > others["copy"]["iou"].nanmean()
+    assert torch.allclose(others["nearest label"]["iou"][0], _by_label(0), atol=1e-5)
     assert {f"iou {name}" for name in STROKES} <= set(others["copy"])
+
+
+def _by_label(number: int) -> torch.Tensor:
+    """The IoU of the makeup of the next face at the nearest pixels of its parts."""
+    batch, makeup, true = makeup_pair(SOURCE, torch.tensor([number]), others=True)
+    match = nearest_label_match(batch.truth.target_part, batch.truth.exemplar_part)
+    alpha, wanted = (one.layer()[:, 3] for one in (Makeup(makeup.colour, match.warp(makeup.cover)), true))
+    return torch.minimum(alpha, wanted).sum() / torch.maximum(alpha, wanted).sum()
 
 
 def test_where_an_area_looks_is_told_by_part(pair):

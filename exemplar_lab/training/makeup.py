@@ -14,9 +14,10 @@ from exemplar_lab.data.synth.faces.source import Faces
 from exemplar_lab.grid import cell_centres, sample_at
 from exemplar_lab.metrics.appearance import l1
 from exemplar_lab.metrics.cells import copy_match, oracle_match
+from exemplar_lab.training.any_pair import points_of
 from exemplar_lab.training.evaluation import Answer, PerImage, joined, last_match
-from exemplar_lab.training.references import reference_matches
-from exemplar_lab.translation import Batch, Source
+from exemplar_lab.training.references import enlarged_warp, has_parts, knows_flow, reference_matches
+from exemplar_lab.translation import Batch, Source, Truth
 
 NUMBERS = ("iou", *(f"iou {name}" for name in STROKES), "l1", "spill")
 MAKEUP_REFERENCES = ("oracle on the grid", "landmarks", "nearest label", "copy", "not painted")
@@ -31,18 +32,16 @@ def carried(
     """A layer that was painted on the exemplar, carried to the target: red, green, blue, alpha.
 
     size: of the target in pixels, by default that of the layer. The layer is averaged onto the grid of the match and warped,
-    colours weighed by alpha, and the answer is enlarged. by_points: it is read instead where each position looks
-    (`match.xy`), at its full resolution; sharper, and torn where neighbours look at different places.
+    colours weighed by alpha, and the answer is enlarged. by_points: each pixel of the target reads it instead, at its full
+    resolution, at the point that its cell looks at (`any_pair.points_of`); sharper, and torn where neighbours look at different
+    places.
     """
-    size = size or tuple(layer.shape[-2:])
+    size, seen = size or tuple(layer.shape[-2:]), tuple(layer.shape[-2:])
     layer = premultiplied(layer)
     if by_points:
-        scale = torch.tensor([layer.shape[3] / match.key_size[1], layer.shape[2] / match.key_size[0]]).to(layer)
-        points = F.interpolate(match.xy() * scale[:, None, None], size, mode="bilinear", align_corners=False)
-        mass = F.interpolate(match.mass()[:, None], size, mode="bilinear", align_corners=False)
-        return straight(sample_at(layer, points) * (mass > 0))
-    warp = match.warp(F.interpolate(layer, match.key_size, mode="area"))
-    return straight(F.interpolate(warp, size, mode="bilinear", align_corners=False).clamp(0, 1))
+        points = points_of(match, cell_centres(size), size, seen).to(layer).transpose(1, 2).unflatten(2, size)
+        return straight(sample_at(layer, points) * points.isfinite().all(1, keepdim=True))
+    return straight(enlarged_warp(match, layer, size).clamp(0, 1))
 
 
 def by_landmarks(
@@ -78,8 +77,8 @@ def makeup_pair(source: Source, numbers: Int[Tensor, " b"], others: bool = False
     """Pairs of faces, the makeup of the exemplars, and what it truly is on the targets.
 
     others: False, the same person in another pose, and the true flow moves the strokes. True, each target has the exemplar of
-    the next sample, another person whom no flow relates: the truth is the same makeup at the target's own landmarks, and the
-    batch has no truth.
+    the next sample, another person whom no flow relates: the truth is the same makeup at the target's own landmarks, and of
+    the batch the parts and landmarks of both are known.
     """
     batch = source.batch(numbers)
     if not others:
@@ -87,8 +86,17 @@ def makeup_pair(source: Source, numbers: Int[Tensor, " b"], others: bool = False
         return batch, makeup, true_makeup(batch, makeup)
     lenders = (numbers + 1) % (source.length or int(numbers.max()) + 2)
     lender = source.batch(lenders)
-    mixed = Batch(batch.condition, batch.target, lender.exemplar, lender.exemplar_condition, torch.zeros_like(batch.paired))
     size = tuple(batch.target.shape[-2:])
+    known = Truth(
+        torch.full_like(batch.truth.flow, torch.nan),
+        torch.zeros_like(batch.truth.visible),
+        target_part=batch.truth.target_part,
+        exemplar_part=lender.truth.exemplar_part,
+        target_keypoints=batch.truth.target_keypoints,
+        exemplar_keypoints=lender.truth.exemplar_keypoints,
+    )
+    looks = lender.exemplar, lender.exemplar_condition
+    mixed = Batch(batch.condition, batch.target, *looks, torch.zeros_like(batch.paired), known)
     true = makeup_at(batch.truth.target_keypoints, size, lenders, skin_of(batch.truth.target_part))
     return mixed, exemplar_makeup(lender, lenders), true
 
@@ -119,7 +127,8 @@ def makeup_scores(
     """{row: {number: one value per pair}} over the validation pairs of faces.
 
     others: False, the same person in another pose, truth is the flow; True, another person, truth is the same makeup at that
-    person's own landmarks (so there is no row "landmarks", "nearest label" or "oracle").
+    person's own landmarks, so that there is no row "oracle on the grid", and the row "landmarks" is favoured: it reads the very
+    points that the truth is painted at.
     Rows: those of `answers`, each also "…, by points" (`carried`), and `MAKEUP_REFERENCES`.
     Numbers: "iou": the smaller alpha over the larger, each summed over the picture; also stroke by stroke. "l1": of the painted
     portraits, where makeup truly is. "spill": alpha where truly is none, over all true alpha. NaN: too little to be seen.
@@ -139,10 +148,10 @@ def carried_makeup(answers: Mapping[str, Answer], batch: Batch, makeup: Makeup) 
     matches = {name: last_match(answer(batch)) for name, answer in answers.items()}
     found = {name: _each(match, makeup, size, False) for name, match in matches.items()}
     found |= {f"{name}, by points": _each(match, makeup, size, True) for name, match in matches.items()}
-    if batch.truth is not None:
+    if knows_flow(batch):
         first = next(iter(matches.values()), copy_match(len(batch), size, size))
-        grids = first.query_size, first.key_size
-        found["oracle on the grid"] = _each(oracle_match(batch.truth, *grids), makeup, size, False)
+        found["oracle on the grid"] = _each(oracle_match(batch.truth, first.query_size, first.key_size), makeup, size, False)
+    if has_parts(batch):
         points = by_landmarks(size, batch.truth.target_keypoints, batch.truth.exemplar_keypoints)
         found["landmarks"] = Makeup(makeup.colour, sample_at(makeup.cover, points))
         found["nearest label"] = _each(reference_matches(batch, size, size)["nearest label"], makeup, size, False)

@@ -39,9 +39,15 @@ def oracle_image(batch: Batch) -> Float[Tensor, "b 3 h w"]:
 
 
 def warped_image(match: Correspondence, batch: Batch) -> Float[Tensor, "b 3 h w"]:
-    """The exemplar on the key grid (means over cells), warped by a match, enlarged bilinearly as the warps of models are."""
-    warp = match.warp(F.interpolate(batch.exemplar, match.key_size, mode="area"))
-    return F.interpolate(warp, batch.target.shape[-2:], mode="bilinear", align_corners=False)
+    """The exemplar of a batch, carried to its target; see `enlarged_warp`."""
+    return enlarged_warp(match, batch.exemplar, tuple(batch.target.shape[-2:]))
+
+
+def enlarged_warp(match: Correspondence, value: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c hq wq"]:
+    """A value of the exemplar's pixels on the key grid (means over cells), warped by a match, and enlarged bilinearly to `size`
+    as the warps of models are."""
+    warp = match.warp(F.interpolate(value, match.key_size, mode="area"))
+    return F.interpolate(warp, size, mode="bilinear", align_corners=False)
 
 
 def knows_flow(batch: Batch) -> bool:

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from exemplar_lab.correspondence import Correspondence
 from exemplar_lab.data.synth.scenes.edits import Edits, edited_scenes
 from exemplar_lab.metrics.appearance import l1
 from exemplar_lab.metrics.cells import nearest_label_match
 from exemplar_lab.metrics.mixing import class_colours, painted_flat
 from exemplar_lab.training.evaluation import Answer, PerImage, joined
+from exemplar_lab.training.references import warped_image
 from exemplar_lab.translation import Batch, Translation
 
 NUMBERS = ("inside", "outside", "changed outside", "changed inside", "colour", "features")
@@ -50,17 +50,11 @@ def edited_images(answers: Mapping[str, Answer], batch: Batch) -> dict[str, Floa
     "copy": the image as it was. "class colours": each class in its mean colour in the image. "nearest label": the image, moved;
     every pixel takes the nearest one that had its label, which is itself wherever the labels did not change.
     """
-    made = {name: _image(answer(batch), batch) for name, answer in answers.items()}
+    asked = {name: answer(batch) for name, answer in answers.items()}
+    made = {name: one.image if isinstance(one, Translation) else warped_image(one, batch) for name, one in asked.items()}
     flat = painted_flat(batch.condition, class_colours(batch.exemplar, batch.exemplar_condition))
     nearest = nearest_label_match(batch.condition.argmax(1), batch.exemplar_condition.argmax(1))
     return made | {"copy": batch.exemplar, "class colours": flat, "nearest label": nearest.warp(batch.exemplar)}
-
-
-def _image(given: Translation | Correspondence, batch: Batch) -> Float[Tensor, "b 3 h w"]:
-    if isinstance(given, Translation):
-        return given.image
-    warp = given.warp(F.interpolate(batch.exemplar, given.key_size, mode="area"))
-    return F.interpolate(warp, batch.exemplar.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def kept_outside(
@@ -83,7 +77,8 @@ def edit_scores(
 ) -> PerImage:
     """{row: {number: one value per edit}} of one kind of edit (`data.synth.scenes.edits.EDITS`), on the very same scenes.
 
-    Rows: those of `answers`; of each also "…, rest kept" (`kept_outside`); `EDIT_REFERENCES`; "truth".
+    Rows: those of `answers`; `EDIT_REFERENCES`; of each that paints all of the picture also "…, rest kept" (`kept_outside`):
+    features look beyond the border of the edit, and only rows that keep the rest are on a par in them; "truth".
     Numbers, L1 of colours: "inside" and "outside" of the edit, to the truth, whose shadows and mirror images change outside
     too; "changed inside" and "changed outside", to what the same row makes of the labels before the edit. "colour": how far
     the mean colour of each class in the edit is from that of the class in the image before, root mean square over the classes
@@ -94,7 +89,7 @@ def edit_scores(
         scene = edited_scenes(chosen, edit, size)
         before = edited_images(answers, edit_batch(scene.image, scene.condition, scene.condition))
         after = edited_images(answers, edit_batch(scene.image, scene.condition, scene.edited_condition))
-        for name in answers:
+        for name in (*answers, "class colours"):  # the other references are the picture itself outside of the edit
             before[f"{name}, rest kept"] = scene.image
             after[f"{name}, rest kept"] = kept_outside(scene.image, after[name], scene.changed)
         for row, image in (after | {"truth": scene.edited_image}).items():

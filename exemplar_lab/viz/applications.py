@@ -1,6 +1,7 @@
 """Pages for what can be done with a match: points and pictures carried over by several matchers, and edited pictures."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -11,7 +12,8 @@ from exemplar_lab.viz.style import COLOURS, INK, PAGE, mark, picture_axes, ring,
 
 
 class Shown(NamedTuple):
-    """A picture, c h w, with points (x, y) in its pixels, n 2, the true ones beside them, and the border of an area, h w."""
+    """A picture, c h w, with points (x, y) in its pixels, n 2 (NaN: not drawn), the true ones beside them, and the border of an
+    area, h w."""
 
     picture: Tensor
     points: Tensor | None = None
@@ -43,6 +45,8 @@ def named_rows(rows: Sequence[Mapping[str, Shown]], title: str | None = None, wi
 
 def _draw(axis: Axes, shown: Shown) -> None:
     for number, (x, y) in enumerate([] if shown.points is None else shown.points.tolist()):
+        if not isfinite(x + y):  # it looks nowhere
+            continue
         colour = COLOURS[number % len(COLOURS)]
         if shown.true is not None and shown.true[number].isfinite().all():
             point = shown.true[number].tolist()
