@@ -1,12 +1,15 @@
 """Files of one's own through the shipped checkpoints: what they are taken for, who answers, and what is written and said."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from layout_folders import pictures
+from PIL import Image, ImageDraw, ImageOps
 
 from exemplar_lab.cli import main
 from exemplar_lab.data.images import read_image, write_image
@@ -17,7 +20,9 @@ from exemplar_lab.data.structure_files import (
     POSE,
     image_of,
     kind_of_file,
+    no_label_map,
     pose_of,
+    readable_as,
     square_labels,
     square_pose,
 )
@@ -26,6 +31,7 @@ from exemplar_lab.data.synth.scenes import Scenes
 from exemplar_lab.metrics.cells import truth_of_cells
 from exemplar_lab.metrics.points import pck, point_error, predicted_points
 from exemplar_lab.training.catalogue import answer_of, describe
+from exemplar_lab.training.preparing import prepare_folder
 from exemplar_lab.training.translating import MEAN_POSE, PCK, WITHOUT_POSE, choose_checkpoint, translate_files
 
 PEOPLE = People(256, "val", "easy").batch(torch.arange(2))
@@ -56,17 +62,79 @@ def files(tmp_path_factory):
 
 def test_what_a_file_is_taken_for(files, tmp_path):
     kinds = {"pose.png": POSE, "posed_keypoints.json": POSE, "labels.png": LABELS, "me.png": PICTURE, "photo.jpg": PICTURE}
-    assert {name: kind_of_file(files / name) for name in kinds} == kinds
+    assert {name: kind_of_file(files / name, 12) for name in kinds} == kinds
     Image.open(files / "labels.png").convert("P").save(tmp_path / "palette.png")
     Image.open(files / "photo.jpg").convert("L").save(tmp_path / "grey.png")
     Image.open(files / "photo.jpg").convert("P").save(tmp_path / "photo_palette.png")
     Image.open(files / "labels.png").convert("L").save(tmp_path / "labels.jpg")
-    found = [kind_of_file(tmp_path / f"{name}") for name in ("palette.png", "grey.png", "photo_palette.png", "labels.jpg")]
+    found = [kind_of_file(tmp_path / name, 12) for name in ("palette.png", "grey.png", "photo_palette.png", "labels.jpg")]
     assert found == [LABELS, PICTURE, PICTURE, PICTURE]
     night = torch.zeros(3, 64, 64)
     night[:, 40:50, 20:30] = 1
     write_image(tmp_path / "night.png", night)
-    assert kind_of_file(tmp_path / "night.png") == PICTURE
+    assert kind_of_file(tmp_path / "night.png", 12) == PICTURE
+
+
+def _drawings(folder):
+    """What people draw, in one number for each pixel: on white and on black paper, in two levels, posterised, in a palette."""
+    paper = Image.new("L", (96, 96), 255)
+    ImageDraw.Draw(paper).line([(10, 10), (80, 30), (40, 85), (12, 50)], fill=0, width=5)
+    soft = paper.resize((48, 48), Image.Resampling.BILINEAR).resize((96, 96), Image.Resampling.BILINEAR)
+    levels = torch.arange(96).view(-1, 1).expand(96, 96) // 24 * 64
+    tiles = (torch.arange(96).view(-1, 1) // 16 * 6 + torch.arange(96) // 16) % 32
+    cartoon = Image.fromarray(tiles.byte().numpy()).convert("P")
+    cartoon.putpalette([7 * number % 256 for number in range(768)])
+    drawn = {"sketch": soft, "hard": paper, "black": ImageOps.invert(soft), "bits": paper.convert("1"), "cartoon": cartoon}
+    drawn["posterised"] = Image.fromarray(levels.byte().numpy())
+    for name, picture in drawn.items():
+        picture.save(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]
+
+
+def test_a_drawing_is_no_label_map(tmp_path):
+    for path in _drawings(tmp_path):
+        assert no_label_map(path, 12) and kind_of_file(path, 12) == PICTURE and readable_as(path, LABELS), path.name
+
+
+def test_a_named_checkpoint_decides_how_a_file_is_read(files, tmp_path):
+    drawing, *_ = _drawings(tmp_path)
+    drawn = translate_files(drawing, files / "scene.png", "cocosnet")
+    assert drawn.checkpoint.name == "cocosnet-photos-cpu"
+    assert any("taken for a picture" in note and "use --model cocosnet-scenes-cpu" in note for note in drawn.notes)
+    labels = files / "labels.png"
+    for path in (drawing, labels, files / "pose.png"):
+        named = translate_files(path, files / "scene.png", "cocosnet-photos-cpu")
+        assert named.kind == PICTURE and named.batch.condition.shape[1] == 2
+    sky = np.zeros((40, 40), "uint8")
+    Image.fromarray(sky).save(tmp_path / "sky.png")
+    named = translate_files(tmp_path / "sky.png", files / "scene.png", "cocosnet-scenes-cpu")
+    assert named.kind == LABELS and named.batch.condition[:, 0].all()
+    with pytest.raises(
+        ValueError, match="photo.jpg, which is a picture, for cocosnet-scenes-cpu, expected labels of the world"
+    ):
+        translate_files(files / "photo.jpg", files / "scene.png", "cocosnet-scenes-cpu")
+    guessed = translate_files(labels, files / "scene.png", "cocosnet")
+    assert any("taken for a label map: mostly numbers of 0 … 11" in note for note in guessed.notes)
+
+
+def test_the_numbers_of_classes_are_those_written_down_when_training_began(files, tmp_path, monkeypatch):
+    """The folder may have moved, or have been prepared anew for another task; the checkpoint knows."""
+    run = Path(shutil.copytree(describe("cocosnet-scenes-cpu").folder, tmp_path / "mine"))
+    about = json.loads((run / "checkpoint.json").read_text())
+    source = {"kind": "PreparedPairs", "folder": "town", "size": 64, "split": "train", "structure": "labels"}
+    about["recipe"]["source"] = source | {"first": 1, "void": 40}
+    (run / "checkpoint.json").write_text(json.dumps(about))
+    labels = np.array(Image.open(files / "labels.png"))
+    shifted = np.where(labels == 255, 40, labels + 1).astype("uint8")
+    Image.fromarray(shifted).save(tmp_path / "shifted.png")
+    right = translate_files(files / "labels.png", files / "scene.png", "cocosnet-scenes-cpu").batch.condition
+    monkeypatch.chdir(tmp_path)
+    elsewhere = translate_files(tmp_path / "shifted.png", files / "scene.png", run)
+    assert elsewhere.checkpoint.reads == "labels of a folder" and torch.equal(elsewhere.batch.condition, right)
+    pictures(tmp_path / "town", 4)
+    prepare_folder(tmp_path / "town", "edges", size=32)
+    anew = translate_files(tmp_path / "shifted.png", files / "scene.png", run)
+    assert torch.equal(anew.batch.condition, right)
 
 
 def test_poses_and_images_find_each_other(tmp_path):
@@ -226,6 +294,8 @@ def test_the_command_writes_everything_it_says(files, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "warp-9.png").write_text("of an earlier model")
+    (out / "warp-drive.png").write_text("the user's own")
+    (out / "translation.json").write_text("{}")
     given = ["--model", "dynast", "--condition", str(files / "pose.png"), "--exemplar", str(files / "me.png")]
     assert main(["translate", *given, "--out", str(out), "--links", "2"]) == 0
     said = capsys.readouterr().out
@@ -233,7 +303,7 @@ def test_the_command_writes_everything_it_says(files, tmp_path, capsys):
     assert "WARNING" in said and "never seen a photograph of a person" in said
     pictures = ["image", "condition", "exemplar", "overview", *(f"warp-{number}" for number in range(1, 9))]
     written = {path.name for path in out.iterdir()}
-    assert written == {*(f"{name}.png" for name in pictures), "explorer.html", "translation.json"}
+    assert written == {*(f"{name}.png" for name in pictures), "explorer.html", "translation.json", "warp-drive.png"}
     done = translate_files(files / "pose.png", files / "me.png")
     assert (read_image(out / "image.png") - done.translation.image[0]).abs().max() <= 0.5 / 255 + 1e-6
     warp = read_image(out / "warp-3.png")
@@ -255,16 +325,42 @@ def test_the_command_writes_everything_it_says(files, tmp_path, capsys):
         (["--model", "nonsense"], "no checkpoint there"),
         (["--links", "0"], "expected at least 1"),
         (["--out", "FILE"], "which is a file; expected a folder"),
+        (["--out", "FILE/deep"], "deep to write to, which is not possible (Not a directory); expected a folder"),
+        (["--condition", "DEEP.json"], "DEEP.json, which gives no pose (maximum recursion"),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_nothing_is_written(files, tmp_path, capsys, change, message):
     (tmp_path / "FILE").touch()
-    change = [str(tmp_path / "FILE") if word == "FILE" else word for word in change]
+    (tmp_path / "DEEP.json").write_text("[" * 100_000)
+    change = [str(tmp_path / word) if word.startswith(("FILE", "DEEP")) else word for word in change]
     given = ["--condition", str(files / "pose.png"), "--exemplar", str(files / "me.png"), "--out", str(tmp_path / "out")]
     assert main(["translate", *given, *change]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_that_is_read_is_written_over(files, tmp_path, capsys):
+    own = tmp_path / "own"
+    (own / "deep").mkdir(parents=True)
+    for name, source in {"condition.png": "pose.png", "exemplar.png": "me.png", "warp-2.png": "me.png"}.items():
+        shutil.copy(files / source, own / name)
+    (tmp_path / "linked.png").symlink_to(own / "warp-2.png")
+    before = {path: path.read_bytes() for path in own.glob("*.png")}
+    pose, me = str(files / "pose.png"), str(files / "me.png")
+    for condition, exemplar in [
+        (str(own / "condition.png"), me),
+        (pose, str(own / "deep" / ".." / "exemplar.png")),
+        (pose, str(tmp_path / "linked.png")),
+    ]:
+        assert main(["translate", "--condition", condition, "--exemplar", exemplar, "--out", str(own)]) == 2
+        assert "will be written over it; expected another folder" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in own.iterdir() if path.is_file()} == before
+    assert main(["translate", "--condition", pose, "--exemplar", me, "--out", str(tmp_path / "all"), "--links", "1"]) == 0
+    (tmp_path / "all" / "translation.json").unlink()
+    (tmp_path / "all" / "warp-17.png").write_text("nobody knows whose")
+    assert main(["translate", "--condition", pose, "--exemplar", me, "--out", str(tmp_path / "all"), "--links", "1"]) == 0
+    assert (tmp_path / "all" / "warp-17.png").is_file()
 
 
 def test_the_samples_go_through(request, tmp_path):

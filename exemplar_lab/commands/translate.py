@@ -1,10 +1,17 @@
 """The command that puts files of one's own through a model."""
 
 import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LINKS = 32
 """Of each query that the explorer's page holds, at 64²; fewer for larger images, so that the page stays small."""
+
+_ACCOUNT = "translation.json"
+_WARP = re.compile(r"warp-\d+\.png")
+_WRITTEN = re.compile(rf"(image|condition|exemplar|overview)\.png|explorer\.html|{re.escape(_ACCOUNT)}|{_WARP.pattern}")
 
 
 def translate(given: argparse.Namespace) -> None:
@@ -25,7 +32,9 @@ def translate(given: argparse.Namespace) -> None:
         raise ValueError(f"got --links {given.links}, expected at least 1: a page without Python has no others")
     if given.out.exists() and not given.out.is_dir():
         raise NotADirectoryError(f"got --out {given.out}, which is a file; expected a folder: name another one")
-    done = translate_files(given.condition, given.exemplar, given.model, given.exemplar_condition, given.size)
+    _check_inputs(given)
+    with _made(given.out):
+        done = translate_files(given.condition, given.exemplar, given.model, given.exemplar_condition, given.size)
     one = done.checkpoint
     print(f"checkpoint: {one.name}: {done.chosen}")
     for note in done.notes:
@@ -38,6 +47,38 @@ def translate(given: argparse.Namespace) -> None:
     print(f"layers, coarse to fine, and what the weights of a row sum to on average: {layers}")
     print(f"all in one picture: {given.out / 'overview.png'}")
     print(f"where every pixel came from: open {given.out / 'explorer.html'} in a browser")
+
+
+def _check_inputs(given: argparse.Namespace) -> None:
+    """Raise ValueError where a file that is read is one that will be written."""
+    from exemplar_lab.data.structure_files import image_of, pose_of
+
+    read = [path for path in (given.condition, given.exemplar, given.exemplar_condition) if path is not None and path.exists()]
+    beside = [image_of(given.condition), pose_of(given.exemplar) if given.exemplar_condition is None else None]
+    there = [path for path in given.out.glob("*") if _WRITTEN.fullmatch(path.name)]
+    for path in (*read, *filter(None, beside)):
+        for other in there:
+            if other.exists() and path.samefile(other):
+                raise ValueError(
+                    f"got {path} to read, and --out {given.out}, where {other.name} will be written over it; expected another "
+                    "folder: name one with --out"
+                )
+
+
+@contextmanager
+def _made(out: Path) -> Iterator[None]:
+    """The folder, before anything long begins; gone again where it came to nothing."""
+    from exemplar_lab.data.whole import writable_folder
+
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        writable_folder(out)
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _write(given: argparse.Namespace, done) -> None:
@@ -53,8 +94,10 @@ def _write(given: argparse.Namespace, done) -> None:
     write_image(out / "image.png", answer.image[0])
     write_image(out / "condition.png", batch.target[0])
     write_image(out / "exemplar.png", batch.exemplar[0])
-    for old in out.glob("warp-*.png"):
-        old.unlink()
+    if (out / _ACCOUNT).is_file():  # of an earlier call, whose model may have had more layers
+        for old in out.glob("warp-*.png"):
+            if _WARP.fullmatch(old.name):
+                old.unlink()
     size = batch.target.shape[-2:]
     for number, warp in enumerate(answer.warps, 1):
         write_image(out / f"warp-{number}.png", F.interpolate(warp, size)[0])
@@ -88,7 +131,7 @@ def _write_account(given: argparse.Namespace, done, links: int) -> None:
         "links_in_explorer": links,
         "version": __version__,
     }
-    with written_whole(given.out / "translation.json") as beside:
+    with written_whole(given.out / _ACCOUNT) as beside:
         beside.write_text(json.dumps(account, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -17,39 +17,67 @@ _POSES_IN_FOLDER = (*_POSES_BESIDE, "{}.json", "{}.png")
 _FOLDERS = (("img", "pose"), ("images", "poses"), ("images", "pose"))
 """Folders of images, and of their poses beside them."""
 
-_MOST_CLASSES = 64
-_FLAT = 0.9
-"""Share of pixels that equal their right neighbour in a picture of so few numbers that it is a label map."""
+_TEXTS = (".txt", ".json")
+
+_WITHIN, _AREA, _FLAT = 0.9, 0.01, 0.9
+"""Of a label map: share of the known pixels that are classes, share of all that makes a class count, and share that equal their
+right neighbour."""
 _MARGIN = 0.125
 """Room round a body whose image is not known, as a share of its longer side."""
 
 
-def kind_of_file(path: str | Path) -> str:
-    """What a structure file is: POSE (OpenPose's texts or JSON, or a skeleton on black), LABELS (few whole numbers in large
-    areas, grey or palette), or else PICTURE.
+def kind_of_file(path: str | Path, classes: int) -> str:
+    """What a structure file most likely is: POSE (OpenPose's texts or JSON, or a skeleton on black), LABELS (a label map of so
+    many classes, see `no_label_map`), or else PICTURE. Who knows better asks `readable_as`.
 
     Raises FileNotFoundError for a file that is not there, ValueError for one that is nothing of these, in one sentence.
     """
     path = Path(path)
-    if path.suffix.lower() in (".txt", ".json"):
+    if path.suffix.lower() in _TEXTS:
         read_pose(path)
         return POSE
-    with opened(path) as file:
-        one_number = file.mode in ("1", "L", "P", "I", "I;16")
-        jpeg = file.format == "JPEG"
-    if one_number and not jpeg:
-        labels = read_labels(path)
-        flat = (labels[:, 1:] == labels[:, :-1]).float().mean()
-        if len(labels.unique()) <= _MOST_CLASSES and flat > _FLAT:
-            return LABELS
+    if not no_label_map(path, classes):
+        return LABELS
     picture = read_image(path)
-    if (picture.amax(0) < DARK).float().mean() > 0.5:
-        try:
-            read_pose(path)
-        except ValueError:
-            return PICTURE
-        return POSE
-    return PICTURE
+    dark = (picture.amax(0) < DARK).float().mean() > 0.5
+    return POSE if dark and readable_as(path, POSE) else PICTURE
+
+
+def readable_as(path: str | Path, kind: str) -> bool:
+    """Whether a file can be read as POSE, as LABELS (one whole number for each pixel, kept as it was) or as PICTURE, which any
+    image can, whole or not. Raises FileNotFoundError for a pose or labels that are not there.
+    """
+    if kind == PICTURE:
+        return Path(path).suffix.lower() not in _TEXTS
+    try:
+        read_pose(path) if kind == POSE else read_labels(path)
+    except ValueError:
+        return False
+    return True
+
+
+def no_label_map(path: str | Path, classes: int) -> str:
+    """Why an image is rather no label map of so many classes, "" where it is one: grey or palette, mostly of known numbers that
+    are classes, several of them, in large areas.
+
+    A drawing on white paper is mostly 255, which label maps have for unknown; one on black is nearly all of one class.
+    Raises FileNotFoundError for a file that is not there.
+    """
+    if not readable_as(path, LABELS):
+        return "it does not have one whole number for each pixel"
+    with opened(path) as file:
+        if file.mode == "1":
+            return "it is in black and white"
+    labels = read_labels(path)
+    known, within = labels >= 0, (labels >= 0) & (labels < classes)
+    share = float(within.float().mean())
+    if share <= 0.5 or share < _WITHIN * float(known.float().mean()):
+        return f"{share:.0%} of it are numbers of 0 … {classes - 1}, and {float(known.float().mean()):.0%} are not 255"
+    areas = labels[within].bincount(minlength=classes) / labels.numel()
+    if (areas >= _AREA).sum() < 2:
+        return f"all but little of it is {int(areas.argmax())}"
+    flat = float((labels[:, 1:] == labels[:, :-1]).float().mean())
+    return "" if flat > _FLAT else f"of neighbours {1 - flat:.0%} differ"
 
 
 def square_pose(path: str | Path, size: int, image: str | Path | None = None) -> tuple[Float[Tensor, "18 2"], str]:

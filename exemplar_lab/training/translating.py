@@ -9,12 +9,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from exemplar_lab.data.collection import prepared_file, read_collection
 from exemplar_lab.data.edges import edge_condition
 from exemplar_lab.data.images import read_image, square
 from exemplar_lab.data.label_maps import label_shares
 from exemplar_lab.data.pose import pose_maps, pose_rgb
-from exemplar_lab.data.structure_files import LABELS, PICTURE, POSE, kind_of_file, pose_of, square_labels, square_pose
+from exemplar_lab.data.structure_files import (
+    LABELS,
+    PICTURE,
+    POSE,
+    kind_of_file,
+    no_label_map,
+    pose_of,
+    readable_as,
+    square_labels,
+    square_pose,
+)
 from exemplar_lab.data.synth.scenes.materials import CLASSES, label_rgb
 from exemplar_lab.models import MODELS
 from exemplar_lab.ops.edges import soft_edges
@@ -88,18 +97,20 @@ def translate_files(
 ) -> Translated:
     """The structure of one file, the look of another.
 
-    condition: a pose, a label map or a picture, see `structure_files.kind_of_file`. model: a checkpoint, a run folder, or one
-    of MODELS: then the shipped checkpoint that reads this kind. exemplar_condition: the exemplar's own structure; by default
+    condition: a pose, a label map or a picture. model: a checkpoint or a run folder, which says how the condition is read; or
+    one of MODELS: then the shipped checkpoint that reads what it most likely is (`structure_files.kind_of_file`).
+    exemplar_condition: the exemplar's own structure; by default
     the pose beside it, or what is drawn from it. size: of the image, for models of style transfer, which paint at any.
 
     Of everything the middle square is taken. Raises FileNotFoundError for files and checkpoints that are not there, ValueError
     for a model that does not read what was given.
     """
-    kind = kind_of_file(condition)
+    kind, doubts = _kind(condition, model)
     checkpoint, chosen = choose_checkpoint(model, kind, Path(condition).name)
     size = _size(checkpoint, size)
     look = square(read_image(exemplar, 2 * size), size)
     maps, drawn, notes = _structure(condition, None, checkpoint, size)
+    notes = doubts + notes
     own = torch.zeros_like(maps)
     if checkpoint.asks_exemplar:
         own, more = _own_structure(exemplar, exemplar_condition, checkpoint, size, maps)
@@ -108,6 +119,25 @@ def translate_files(
     if checkpoint.source in _NEVER:
         notes.append(f"{_NEVER[checkpoint.source]}; nothing was measured on pictures like yours")
     return Translated(answer_of(checkpoint)(batch), batch, checkpoint, kind, chosen, tuple(notes))
+
+
+def _kind(condition: str | Path, model: str | Path) -> tuple[str, list[str]]:
+    """What a condition is: what a named checkpoint reads, if the file can be that; else what it looks like, and what speaks for
+    that where it could be another kind."""
+    if str(model) not in MODELS:
+        wanted = KINDS.get(describe(model).reads)
+        if wanted is not None and readable_as(condition, wanted):
+            return wanted, []
+    reading = [one for one in map(describe, checkpoint_folders()) if KINDS.get(one.reads) == LABELS]
+    own = [one for one in reading if one.model == str(model)]
+    classes = max(one.channels for one in own or reading)
+    kind, name = kind_of_file(condition, classes), Path(condition).name
+    if own and kind == LABELS:
+        return kind, [f"{name} is taken for a label map: mostly numbers of 0 … {classes - 1}, in large areas"]
+    if own and kind == PICTURE and readable_as(condition, LABELS):
+        why = no_label_map(condition, classes)
+        return kind, [f"{name} is taken for a picture: {why}; if it is a label map, use --model {own[0].name}"]
+    return kind, []
 
 
 def choose_checkpoint(model: str | Path, kind: str, name: str = "the condition") -> tuple[Described, str]:
@@ -181,10 +211,9 @@ def _own_structure(
 ) -> tuple[Float[Tensor, "c s s"], list[str]]:
     """That of the exemplar."""
     kind = KINDS[checkpoint.reads]
-    if given is not None and kind_of_file(given) != kind:
-        raise ValueError(
-            f"got {given}, which is {kind_of_file(given)}, as the exemplar's structure, expected {kind}, like the condition"
-        )
+    if given is not None and not readable_as(given, kind):
+        found = kind_of_file(given, checkpoint.channels)
+        raise ValueError(f"got {given}, which is {found}, as the exemplar's structure, expected {kind}, like the condition")
     if kind == PICTURE:
         return _structure(given or exemplar, None, checkpoint, size)[0], []
     if kind == LABELS:
@@ -222,13 +251,9 @@ def _classes(labels: Tensor, checkpoint: Described, path: str | Path) -> Tensor:
 
 
 def _numbering(checkpoint: Described) -> tuple[int, int | None]:
-    """Which number is class 0, and which is unknown beside 255, in the folder that was trained on, where it is still there."""
+    """Which number is class 0, and which is unknown beside 255, as it was written down when training began."""
     source = json.loads((checkpoint.folder / "checkpoint.json").read_text(encoding="utf-8"))["recipe"]["source"]
-    folder = source.get("folder")
-    if folder and checkpoint.source == "PreparedPairs" and prepared_file(folder):
-        labels = read_collection(folder)[0].labels
-        return labels.first, labels.void
-    return 0, source.get("void")
+    return source.get("first", 0), source.get("void")
 
 
 def _label_picture(maps: Float[Tensor, "c s s"]) -> Float[Tensor, "3 s s"]:
