@@ -9,21 +9,25 @@ import ipywidgets
 
 from exemplar_lab.training.translating import ASKED, Translated, translate_files
 from exemplar_lab.widgets.explorer import AttentionExplorer
-from exemplar_lab.widgets.frames import Panel, captions, row_png
+from exemplar_lab.widgets.frames import Panel, alert
 from exemplar_lab.widgets.own_images import Upload
+from exemplar_lab.widgets.translated import wall_png, write_translation
 
 FILES = ("condition", "exemplar", "exemplar's structure")
-_ACCEPT = "image/*,.json,.txt"
-_WIDTH = 768
-_ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
+_KEYS = ("condition", "exemplar", "exemplar_condition")
+"""What `translate_files` calls them."""
+_ACCEPT = "image/*,.json"
+"""Of a structure. Not the two texts of OpenPose: a button gives one file."""
 
 
 class OwnFiles(Panel):
-    """`OwnFiles("pose.png", "me.png")`: what `exemplar-lab translate` does, with a button for each file and a menu of models.
+    """`OwnFiles("pose.png", "me.png")`: what `exemplar-lab translate` does, with a button for each file, a menu of models, one
+    picture of everything with the warps of all layers, and a button that writes.
 
     The files that are given stand until others are chosen or dropped; an exemplar that is chosen leaves the structure behind
-    that was given for the earlier one. `done` is the `Translated` that is shown, `explorer` an `AttentionExplorer` of it that
-    follows every change (show it in a cell of its own), `problem` why the last change could not be shown, "" where it was.
+    that was given for the earlier one. `done` is the `Translated` that is shown, `given` the files it was made of by the names
+    in FILES, `explorer` an `AttentionExplorer` of it that follows every change (show it in a cell of its own), and `problem`
+    why the last change could not be shown, "" where it was.
 
     Raises what `translate_files` does for the files that are given.
     """
@@ -43,19 +47,37 @@ class OwnFiles(Panel):
             upload.button.tooltip = f"{name}: " + ("any picture file" if name == "exemplar" else "pose, label map or picture")
         models = [*ASKED] + [str(model)] * (str(model) not in ASKED)
         self.model = ipywidgets.Dropdown(options=models, value=str(model), description="model")
-        self._said, self._names = ipywidgets.HTML(), ipywidgets.HTML()
+        self._said, self._saved = ipywidgets.HTML(), ipywidgets.HTML()
         self._picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self.folder = ipywidgets.Text(value="out", description="folder")
+        self.save = ipywidgets.Button(description="save", tooltip="write image, warps and the explorer's page to the folder")
         self.problem, self.explorer = "", None
-        self.done = self._asked()
+        self._answer()
         rows = ipywidgets.HBox([*self.uploads.values(), self.model], layout={"flex_flow": "row wrap"})
-        super().__init__([rows, self._said, self._names, self._picture], "", lambda: bytes(self._picture.value))
+        below = ipywidgets.HBox([self.folder, self.save, self._saved], layout={"flex_flow": "row wrap"})
+        super().__init__([rows, self._said, self._picture, below], "", lambda: bytes(self._picture.value))
         self.explorer = AttentionExplorer(*self._shown(), title=self.done.checkpoint.name, portable=8)
         self._show()
         self.model.observe(lambda _: self._redo(), "value")
+        self.save.on_click(lambda _: self._save())
 
-    def _asked(self) -> Translated:
+    def write(self, folder: str | Path = "out") -> Path:
+        """Write what is shown, as `exemplar-lab translate --out FOLDER` does, and return the folder.
+
+        Raises ValueError for an empty name, NotADirectoryError for a file, OSError where nothing can be written.
+        """
+        if not str(folder):
+            raise ValueError("got no name of a folder, expected one: out")
+        given = {name: str(path) for name, path in zip(_KEYS, self.given.values(), strict=True) if path is not None}
+        # Of what was chosen with a button nobody needs to know where it was kept.
+        given = {name: Path(path).name if path.startswith(self._folder.name) else path for name, path in given.items()}
+        write_translation(self.done, Path(folder), given | {"model": self.done.checkpoint.name})
+        return Path(folder)
+
+    def _answer(self) -> None:
         condition, exemplar, own = self._files.values()
-        return translate_files(condition, exemplar, self.model.value, own)
+        self.done: Translated = translate_files(condition, exemplar, self.model.value, own)
+        self.given: dict[str, Path | None] = {name: None if path is None else Path(path) for name, path in self._files.items()}
 
     def _shown(self):
         return self.done.translation, self.done.batch
@@ -75,26 +97,32 @@ class OwnFiles(Panel):
 
     def _redo(self) -> None:
         try:
-            self.done = self._asked()
+            self._answer()
         except (ValueError, OSError) as problem:
             self.problem = str(problem).replace(f"{self._folder.name}/", "")
-            self._said.value = (
-                f'<p role="alert" style="{_ALERT}">{html.escape(self.problem)}. What is shown below is the last that could be '
-                "made.</p>"
-            )
+            self._said.value = alert(f"{self.problem}. What is shown below is the last that could be made.")
             return
         self.problem = ""
         self._show()
         self.explorer.show(*self._shown(), title=self.done.checkpoint.name)
 
     def _show(self) -> None:
-        batch, answer = self.done.batch, self.done.translation
-        pictures = {"structure": batch.target, "exemplar": batch.exemplar, "image": answer.image, "last warp": answer.warps[-1]}
-        files = " and ".join(Path(path).name for path in list(self._files.values())[:2])
+        files = " and ".join(path.name for path in list(self.given.values())[:2] if path is not None)
         self.words = f"OwnFiles: {files}, {self.done.checkpoint.name}"
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.done.notes)
         why = html.escape(f"{self.done.checkpoint.name}: {self.done.chosen}")
         self._said.value = f'<p style="line-height: 1.35"><b>{why}</b></p><ul style="line-height: 1.35">{notes}</ul>'
-        self._names.value = captions(list(pictures), _WIDTH)
-        self._picture.value = row_png([one[0] for one in pictures.values()], _WIDTH)
-        self._picture.alt = ", ".join(pictures)
+        self._saved.value = ""
+        self._picture.value = wall_png(self.done)
+        layers = len(self.done.translation.warps)
+        # The title of an image without other words: what a screen reader calls it.
+        self._picture.tooltip = f"structure, exemplar, image, and the exemplar as each of {layers} layers carried it"
+
+    def _save(self) -> None:
+        try:
+            folder = self.write(self.folder.value.strip())
+        except (ValueError, OSError) as problem:
+            self._saved.value = alert(str(problem))
+            return
+        where = html.escape(str(folder))
+        self._saved.value = f'<p role="status">{where}: image.png, every warp, explorer.html for any browser, and more</p>'
