@@ -65,6 +65,22 @@ def test_what_cannot_be_painted_is_refused(painter, name, value, words):
         setattr(painter, name, value)
 
 
+@pytest.mark.parametrize(
+    ("strokes", "words"),
+    [
+        (torch.zeros(24, 16, dtype=torch.long), r"got strokes of \(24, 16\) from 0 to 0, expected \(16, 24\)"),
+        (torch.full((16, 24), 255), "from 255 to 255, expected .* to 1"),
+        (torch.full((16, 24), -2), "from -2 to -2"),
+        (torch.full((16, 24), 2), "from 2 to 2"),
+    ],
+)
+def test_what_python_cannot_put_is_refused(unchecked, painter, strokes, words):
+    painter.put(torch.zeros(16, 24, dtype=torch.long))
+    with pytest.raises(ValueError, match=words):
+        painter.put(strokes)
+    assert (painter.painted() == 0).all()
+
+
 def test_classes_are_painted_into_labels():
     labels = torch.zeros(8, 8, dtype=torch.long)
     labels[0, 0] = -1
@@ -123,7 +139,7 @@ def test_a_picture_and_the_same_words_stand_for_it_where_no_widget_can(painter):
 def test_what_is_below_the_painter_follows_each_stroke_and_says_what_went_wrong(painter):
     def draw(one: Painter) -> dict[str, torch.Tensor]:
         if (one.painted() == 1).any():
-            raise ValueError("got blue")
+            raise ValueError("got blue <b>")
         return {"alpha": one.layer()[3:].expand(3, -1, -1)}
 
     panel = painted_panel(painter, draw, "try")
@@ -132,7 +148,8 @@ def test_what_is_below_the_painter_follows_each_stroke_and_says_what_went_wrong(
     painter.put(torch.zeros(16, 24, dtype=torch.long))
     assert panel.children[3].value != before and shown(panel).min() == 255
     painter.put(torch.ones(16, 24, dtype=torch.long))
-    assert "got blue" in panel.children[2].value and shown(panel).min() == 255
+    assert "got blue &lt;b&gt;" in panel.children[2].value and 'role="alert"' in panel.children[2].value
+    assert shown(panel).min() == 255
     painter.clear()
     assert panel.children[3].value == before and "alpha" in panel.children[2].value
     assert panel.words == "try: Painter(24 × 16 pixels, 2 colours)"

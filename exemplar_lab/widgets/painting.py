@@ -11,9 +11,10 @@ import traitlets
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from exemplar_lab.data.makeup import painted_over
 from exemplar_lab.viz.style import COLOURS
 from exemplar_lab.widgets.doors import check_pictures
-from exemplar_lab.widgets.frames import Panel, captions, row_png
+from exemplar_lab.widgets.frames import Panel, alert, captions, row_png
 
 _STATIC = Path(__file__).parent / "static"
 MOST = 255
@@ -116,7 +117,16 @@ class Painter(anywidget.AnyWidget):
         return torch.where(strokes >= 0, strokes, self._start)
 
     def put(self, strokes: Int[Tensor, "h w"]) -> None:
-        """Paint from Python: the numbers of colours or classes, −1 where nothing is to be painted. What was there is gone."""
+        """Paint from Python: the numbers of colours or classes, −1 where nothing is to be painted. What was there is gone.
+
+        Raises ValueError for strokes of another size, and for numbers that no colour or class has.
+        """
+        size, most = tuple(self._picture.shape[1:]), len(self._entries) - 1
+        if tuple(strokes.shape) != size or int(strokes.min()) < -1 or int(strokes.max()) > most:
+            raise ValueError(
+                f"got strokes of {tuple(strokes.shape)} from {int(strokes.min())} to {int(strokes.max())}, expected "
+                f"{size} (h, w) from -1, where nothing is painted, to {most}"
+            )
         self.strokes = _as_bytes(strokes + 1)
 
     def clear(self) -> None:
@@ -130,7 +140,7 @@ class Painter(anywidget.AnyWidget):
             known = (self._start >= 0) & (self._start < len(colours))
             label = torch.where(known, colours[self._start.clamp(0, len(colours) - 1)].movedim(-1, 0), under)
             under = under + (label - under) * 0.6
-        return row_png([under + (layer[:3] - under) * layer[3]], width=320)
+        return row_png([painted_over(under[None], layer[None])[0]], width=320)
 
     def __repr__(self) -> str:
         height, width = self._picture.shape[1:]
@@ -159,7 +169,7 @@ def painted_panel(
         try:
             made = draw(painter)
         except ValueError as problem:
-            names.value = f'<b role="alert">{problem}</b>'
+            names.value = alert(str(problem))
             return
         pictures.value, names.value = row_png(list(made.values()), width), captions(list(made), width)
 

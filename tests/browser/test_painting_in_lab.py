@@ -30,6 +30,13 @@ if asked:
     painter.put(strokes)
 asked = True
 """
+FIFTY = """
+if asked:
+    for number in range(50):
+        strokes = torch.full((32, 48), -1)
+        strokes.view(-1)[: number + 1] = 0
+        classes.put(strokes)
+"""
 SAYS = "print(json.dumps({}))"
 
 
@@ -41,6 +48,7 @@ def painters(lab, page):
         CLASSES,
         SAYS.format("{'painted': (painter.painted() + 1).tolist(), 'brush': painter.brush, 'colour': painter.colour}"),
         SAYS.format("classes.labels().tolist()"),
+        FIFTY,
         PUT,
     ]
     write_notebook(lab.root / "painting.ipynb", sources)
@@ -139,9 +147,51 @@ def test_classes_are_painted_into_labels_and_the_picture_below_follows(painters)
     page.wait_for_function("([one, before]) => one.src !== before", arg=[below.element_handle(), before])
 
 
+def test_a_stroke_that_leaves_the_picture_ends_at_its_edge_and_does_not_run_along_it(painters):
+    page = painters
+    canvas(page, 0).scroll_into_view_if_needed()
+    box = canvas(page, 0).bounding_box()
+    width, height = box["width"] / 48, box["height"] / 32
+    page.mouse.move(box["x"] + 40.5 * width, box["y"] + 16.5 * height)
+    page.mouse.down()
+    for x, y in ((52.5, 16.5), (52.5, 28.5), (40.5, 28.5)):
+        page.mouse.move(box["x"] + x * width, box["y"] + y * height, steps=6)
+    page.mouse.up()
+    found = told(page, 3)["painted"]
+    rows = {y for y, row in enumerate(found) if row[47]}
+    assert rows == {15, 16, 17, 27, 28, 29}, rows
+
+
+def test_who_comes_back_with_the_keys_sees_where_they_are(painters):
+    page = painters
+    outline = "(node) => getComputedStyle(node).outlineStyle"
+    drag(page, 0, (5.5, 5.5), (9.5, 5.5))
+    assert canvas(page).evaluate(outline) == "none"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert canvas(page).evaluate("(node) => document.activeElement === node")
+    assert canvas(page).evaluate(outline) != "none"
+
+
+def test_every_class_can_be_reached_with_the_keys_and_undo_ends_with_what_python_put(painters):
+    page, second = painters, painters.get_by_test_id("painter").nth(1)
+    assert second.get_by_role("radiogroup").get_attribute("aria-label") == "class"
+    canvas(page, 1).focus()
+    for key, number in ((".", 1), (".", 2), (".", 2), (",", 1), (",", 0), (",", -1), (",", -1)):
+        page.keyboard.press(key)
+        assert second.get_by_test_id(f"colour-{number}").is_checked()
+    assert second.locator("[aria-live]").inner_text() == "eraser"
+    run_cell(page, 5)
+    second.get_by_text("50 pixels painted").wait_for()
+    for _ in range(45):
+        canvas(page, 1).press("z")
+    assert second.get_by_test_id("undo").is_disabled()
+    second.get_by_text("10 pixels painted").wait_for()  # forty strokes can be taken back, whoever made them
+
+
 def test_what_python_paints_is_shown(painters):
     page = painters
-    run_cell(page, 5)
+    run_cell(page, 6)
     page.get_by_test_id("painter").first.get_by_text("4 pixels painted").wait_for()
     assert alpha(page, 9, 5) == 255 and alpha(page, 10, 5) == 0
 

@@ -2,6 +2,7 @@
    stroke ends. Traits: shown { title, width, height, png, labels, names, colours }, strokes, colour (-1: eraser), brush. */
 
 const KEPT = 40; // strokes that can be undone
+const KEPT_BYTES = 2 ** 25; // fewer of them where the picture is large
 const FAR = 8; // pixels that an arrow key goes with Shift
 const UNKNOWN = 255;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -10,7 +11,8 @@ const HELP = [
   ["arrows", `move the brush, with Shift ${FAR} pixels`],
   ["space", "paint where the brush is"],
   ["p", "pen down: arrows paint, until p or Esc"],
-  ["1 … 9", "colour"],
+  ["1 … 9", "one of the first nine"],
+  [",  .", "the one before, the one after"],
   ["e", "eraser"],
   ["[  ]", "smaller and larger brush"],
   ["z", "undo"],
@@ -32,10 +34,11 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-/* Every pixel whose centre lies under a round brush at (x, y); at least the one that holds the point. */
+/* Every pixel whose centre lies under a round brush at (x, y); at least the one that holds the point. Outside of the picture
+   there is none. */
 function stamp(strokes, { width, height }, [x, y], brush, value) {
   const r = brush / 2;
-  strokes[clamp(Math.floor(y), 0, height - 1) * width + clamp(Math.floor(x), 0, width - 1)] = value;
+  if (x >= 0 && x < width && y >= 0 && y < height) strokes[Math.floor(y) * width + Math.floor(x)] = value;
   for (let row = Math.max(0, Math.floor(y - r)); row <= Math.min(height - 1, Math.floor(y + r)); row++) {
     for (let column = Math.max(0, Math.floor(x - r)); column <= Math.min(width - 1, Math.floor(x + r)); column++) {
       const dx = column + 0.5 - x, dy = row + 0.5 - y;
@@ -73,8 +76,8 @@ function ring(svg, { width, height }, at, brush, down) {
   svg.innerHTML = circle("#1b1b1f", down ? 4.5 : 3) + circle("#fff", down ? 2.5 : 1.2);
 }
 
-/* The colours as radio buttons, the eraser first. act: { colour(number) } */
-function createPalette({ names, colours }, act) {
+/* The colours or classes as radio buttons, the eraser first. act: { colour(number) } */
+function createPalette({ names, colours }, kind, act) {
   const group = `exp-${Math.random()}`; // each painter is a module of its own: a count would give all of them one group
   const entry = (number, name, colour) => {
     const input = make("input", { type: "radio", name: group, value: number, "data-testid": `colour-${number}`, onchange: () => act.colour(number) });
@@ -82,7 +85,7 @@ function createPalette({ names, colours }, act) {
     return { input, node: make("label", { class: "exp-colour" }, input, swatch, make("span", {}, name)) };
   };
   const entries = [entry(-1, "eraser"), ...names.map((name, number) => entry(number, name, colours[number]))];
-  const node = make("div", { class: "exp-palette", role: "radiogroup", "aria-label": "colour" }, ...entries.map((one) => one.node));
+  const node = make("div", { class: "exp-palette", role: "radiogroup", "aria-label": kind }, ...entries.map((one) => one.node));
   const sync = (colour) => { entries[colour + 1].input.checked = true; };
   return { node, sync };
 }
@@ -108,6 +111,7 @@ function render({ model, el }) {
   const start = bytesOf(shown.labels);
   let strokes = Uint8Array.from(bytesOf(model.get("strokes")));
   let at = [Math.floor(width / 2) + 0.5, Math.floor(height / 2) + 0.5];
+  let drawn = at; // where the pointer was last, which may be outside
   let held = null, before = null, down = false, strength = 0.6, sent = 0, waiting = 0;
   const past = [];
 
@@ -122,7 +126,7 @@ function render({ model, el }) {
     class: "exp-stage", tabindex: 0, "data-testid": "canvas", role: "application", "aria-roledescription": "picture to paint on",
     "aria-label": `${shown.title || "picture"}, ${width} by ${height} pixels`, style: `--aspect:${width / height}`,
   }, picture, canvas, brushRing);
-  const palette = createPalette(shown, { colour: (number) => choose("colour", number) });
+  const palette = createPalette(shown, withLabels ? "class" : "colour", { colour: (number) => choose("colour", number) });
   const brush = createSlider("brush", "brush", 1, Math.max(2, Math.ceil(Math.min(width, height) / 2)), 1, (value) => choose("brush", value));
   const over = createSlider("labels over picture", "strength", 0, 1, 0.05, (value) => { strength = value; draw(); });
   over.node.hidden = !withLabels;
@@ -178,11 +182,16 @@ function render({ model, el }) {
     waiting ||= requestAnimationFrame(() => { waiting = 0; draw(); });
   }
 
+  /* What was before, for undo; what is too old to keep is given up. */
+  function keep(was) {
+    past.push(was);
+    while (past.length > Math.max(1, Math.min(KEPT, Math.floor(KEPT_BYTES / was.length)))) past.shift();
+  }
+
   /* Keeps what was before, and tells Python, where a stroke changed anything. */
   function done(was) {
     if (was.every((one, i) => one === strokes[i])) return draw();
-    past.push(was);
-    if (past.length > KEPT) past.shift();
+    keep(was);
     send();
   }
 
@@ -217,11 +226,13 @@ function render({ model, el }) {
     sweep(strokes, shown, from, to, model.get("brush"), valueInHand());
   }
 
+  /* Where a pointer is, in pixels of the picture: outside of it too, while it is held. */
   function pointAt(event) {
     const edge = stage.getBoundingClientRect();
-    const along = (value, from, length, pixels) => clamp(((value - from) / length) * pixels, 0, pixels - 0.01);
-    return [along(event.clientX, edge.left, edge.width, width), along(event.clientY, edge.top, edge.height, height)];
+    return [((event.clientX - edge.left) / edge.width) * width, ((event.clientY - edge.top) / edge.height) * height];
   }
+
+  const inside = ([x, y]) => [clamp(x, 0, width - 0.01), clamp(y, 0, height - 0.01)];
 
   stage.addEventListener("pointerdown", (event) => {
     if (event.button || held !== null) return;
@@ -230,15 +241,17 @@ function render({ model, el }) {
     root.dataset.by = "pointer";
     stage.focus({ preventScroll: true });
     before = strokes.slice();
-    at = pointAt(event);
-    paint(at, at);
+    drawn = pointAt(event);
+    at = inside(drawn);
+    paint(drawn, drawn);
     draw();
   });
   stage.addEventListener("pointermove", (event) => {
     if (held !== null && held !== event.pointerId) return;
     const next = pointAt(event);
-    if (held !== null) paint(at, next);
-    at = next;
+    if (held !== null) paint(drawn, next);
+    drawn = next;
+    at = inside(next);
     drawSoon();
   });
   const lift = (event) => {
@@ -258,6 +271,11 @@ function render({ model, el }) {
     say(`${Math.floor(at[0])}, ${Math.floor(at[1])}: ${here()}`);
   }
 
+  function turn(by) {
+    choose("colour", clamp(model.get("colour") + by, -1, names.length - 1));
+    say(nameInHand());
+  }
+
   function key(event) {
     const number = Number(event.key) - 1;
     const does = {
@@ -267,6 +285,8 @@ function render({ model, el }) {
       e: () => { choose("colour", -1); say("eraser"); },
       "[": () => choose("brush", Math.max(1, model.get("brush") - 1)),
       "]": () => choose("brush", Math.min(Math.max(width, height), model.get("brush") + 1)),
+      ",": () => turn(-1),
+      ".": () => turn(1),
       z: undo,
       Delete: clear,
       "?": toggleHelp,
@@ -282,12 +302,13 @@ function render({ model, el }) {
     event.stopPropagation();
   }
   stage.addEventListener("keydown", key);
+  stage.addEventListener("blur", () => { delete root.dataset.by; }); // whoever comes back with Tab sees where they are
 
   /* Strokes that Python made, told apart from the echo of one's own. */
   function heard() {
     const given = bytesOf(model.get("strokes"));
     if (held !== null || given.length !== strokes.length || given.every((one, i) => one === strokes[i])) return;
-    past.push(strokes);
+    keep(strokes);
     strokes = Uint8Array.from(given);
     draw();
   }
