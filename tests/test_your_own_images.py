@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,11 @@ def test_a_change_that_cannot_be_shown_is_said_and_leaves_the_last(files, tmp_pa
 def test_what_is_shown_is_what_is_written(files, tmp_path):
     panel = OwnFiles(files / "pose0.png", files / "person0.png")
     choose(panel, "exemplar", files / "person1.png")
-    assert panel.write(tmp_path / "by call") == tmp_path / "by call"
+    written = panel.write(tmp_path / "by call")
+    assert {path.name for path in written} == {path.name for path in (tmp_path / "by call").iterdir()}
     panel.folder.value = str(tmp_path / "by button")
     panel.save.click()
-    assert 'role="status"' in panel._saved.value and "by button" in panel._saved.value
+    assert 'role="status"' in panel._saved.value and "warp-8.png" in panel._saved.value and "by button" in panel._saved.value
     given = ["--condition", str(files / "pose0.png"), "--exemplar", str(files / "person1.png")]
     assert main(["translate", *given, "--out", str(tmp_path / "command")]) == 0
     names = {path.name for path in (tmp_path / "command").iterdir()}
@@ -112,6 +114,14 @@ def test_what_cannot_be_written_is_said(files, tmp_path):
         panel.folder.value = folder
         panel.save.click()
         assert said in panel._saved.value and 'role="alert"' in panel._saved.value
+
+
+def test_nothing_that_is_shown_is_written_over(files, tmp_path):
+    mine = shutil.copy(files / "person0.png", tmp_path / "exemplar.png")
+    panel = OwnFiles(files / "pose0.png", mine)
+    with pytest.raises(ValueError, match=r"exemplar.png will be written over it; expected another folder"):
+        panel.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["exemplar.png"]
 
 
 def test_the_picture_shows_every_layer(files):
@@ -148,9 +158,27 @@ def test_the_notebook_runs_and_writes_its_figures(tmp_path):
 
 def test_the_notebook_takes_files(files, tmp_path):
     given = {name: str(files / file) for name, file in {"condition": "pose1.png", "exemplar": "person1.png"}.items()}
+    given |= {"figures": str(tmp_path), "out": str(tmp_path / "mine"), "pairs": 2}
     out = run_notebook(NOTEBOOK, tmp_path / "out.ipynb", given, progress=False)
     said = "".join("".join(one.get("text", "")) for cell in read_notebook(out).cells for one in cell.get("outputs", []))
     assert "pose1.png is a pose" in said and "WARNING" in said
+    assert (tmp_path / "mine" / "warp-8.png").is_file() and "explorer.html" in said
+    assert not (tmp_path / "40_pair.png").exists()  # pictures of one's own are no figures
+
+
+def test_what_a_button_was_given_is_no_figure(files, tmp_path):
+    """As where cells run again after a choice."""
+    notebook = read_notebook(NOTEBOOK)
+    (made,) = [number for number, cell in enumerate(notebook.cells) if "panel = OwnFiles(" in cell.source]
+    about = {"name": "mine.png", "type": "", "size": 1, "last_modified": 0}
+    content = f"memoryview(Path({str(files / 'pose1.png')!r}).read_bytes())"
+    notebook.cells[made].source += f"\npanel.uploads['condition'].place.file = {about!r} | {{'content': {content}}}"
+    (tmp_path / "copy.ipynb").write_text(json.dumps(notebook))
+    given = {"figures": str(tmp_path), "pairs": 2}
+    out = run_notebook(tmp_path / "copy.ipynb", tmp_path / "out.ipynb", given, progress=False)
+    said = "".join("".join(one.get("text", "")) for cell in read_notebook(out).cells for one in cell.get("outputs", []))
+    assert "mine.png is a pose" in said
+    assert {path.name for path in tmp_path.glob("*.png")} == {"40_folder.png", "40_exemplar_pose.png"}
 
 
 def test_the_notebook_is_small():

@@ -11,7 +11,7 @@ from exemplar_lab.training.translating import ASKED, Translated, translate_files
 from exemplar_lab.widgets.explorer import AttentionExplorer
 from exemplar_lab.widgets.frames import Panel, alert
 from exemplar_lab.widgets.own_images import Upload
-from exemplar_lab.widgets.translated import wall_png, write_translation
+from exemplar_lab.widgets.translated import check_folder, wall_png, write_translation
 
 FILES = ("condition", "exemplar", "exemplar's structure")
 _KEYS = ("condition", "exemplar", "exemplar_condition")
@@ -61,18 +61,19 @@ class OwnFiles(Panel):
         self.model.observe(lambda _: self._redo(), "value")
         self.save.on_click(lambda _: self._save())
 
-    def write(self, folder: str | Path = "out") -> Path:
-        """Write what is shown, as `exemplar-lab translate --out FOLDER` does, and return the folder.
+    def write(self, folder: str | Path = "out") -> list[Path]:
+        """Write what is shown, as `exemplar-lab translate --out FOLDER` does; returns the files.
 
-        Raises ValueError for an empty name, NotADirectoryError for a file, OSError where nothing can be written.
+        Raises ValueError for an empty name and where a file that is shown would be written over, OSError where nothing can be
+        written.
         """
         if not str(folder):
             raise ValueError("got no name of a folder, expected one: out")
+        check_folder(Path(folder), *self.given.values())
         given = {name: str(path) for name, path in zip(_KEYS, self.given.values(), strict=True) if path is not None}
         # Of what was chosen with a button nobody needs to know where it was kept.
         given = {name: Path(path).name if path.startswith(self._folder.name) else path for name, path in given.items()}
-        write_translation(self.done, Path(folder), given | {"model": self.done.checkpoint.name})
-        return Path(folder)
+        return write_translation(self.done, Path(folder), given | {"model": self.done.checkpoint.name})
 
     def _answer(self) -> None:
         condition, exemplar, own = self._files.values()
@@ -120,9 +121,9 @@ class OwnFiles(Panel):
 
     def _save(self) -> None:
         try:
-            folder = self.write(self.folder.value.strip())
+            written = self.write(self.folder.value.strip())
         except (ValueError, OSError) as problem:
             self._saved.value = alert(str(problem))
             return
-        where = html.escape(str(folder))
-        self._saved.value = f'<p role="status">{where}: image.png, every warp, explorer.html for any browser, and more</p>'
+        files = html.escape(f"{', '.join(path.name for path in written)} in {written[0].parent}")
+        self._saved.value = f'<p role="status" style="line-height: 1.35">written: {files}</p>'
