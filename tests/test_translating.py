@@ -21,9 +21,7 @@ from exemplar_lab.data.structure_files import (
     image_of,
     kind_of_file,
     no_label_map,
-    pose_of,
     readable_as,
-    square_labels,
     square_pose,
 )
 from exemplar_lab.data.synth.people import People
@@ -137,23 +135,6 @@ def test_the_numbers_of_classes_are_those_written_down_when_training_began(files
     assert torch.equal(anew.batch.condition, right)
 
 
-def test_poses_and_images_find_each_other(tmp_path):
-    for image, pose in {
-        "a.jpg": "a_keypoints.json",
-        "b.png": "b_pose.png",
-        "img/W/id_1/c.jpg": "pose/W/id_1/c_candidate.txt",
-        "images/d.png": "poses/d.json",
-    }.items():
-        for name in (image, pose):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).touch()
-        assert pose_of(tmp_path / image) == tmp_path / pose
-        assert image_of(tmp_path / pose) == tmp_path / image
-    (tmp_path / "alone.jpg").touch()
-    assert pose_of(tmp_path / "alone.jpg") is None
-    assert image_of(tmp_path / "lone_keypoints.json") is None
-
-
 def test_the_middle_square_of_a_pose(tmp_path):
     points = torch.full((18, 2), torch.nan)
     points[:4] = torch.tensor([[100.0, 50.0], [150.0, 90.0], [60.0, 10.0], [10.0, 50.0]])
@@ -169,15 +150,6 @@ def test_the_middle_square_of_a_pose(tmp_path):
     write_image(tmp_path / "a.png", torch.rand(3, 100, 1000))
     with pytest.raises(ValueError, match="no key point in the middle square of its image of 1000 × 100"):
         square_pose(pose, 50)
-
-
-def test_the_middle_square_of_labels(tmp_path):
-    stored = np.arange(3, dtype="uint8").repeat(10)[None].repeat(20, 0)
-    Image.fromarray(stored).save(tmp_path / "wide.png")
-    assert square_labels(tmp_path / "wide.png").tolist() == stored[:, 5:25].tolist()
-    Image.fromarray(stored[:10]).save(tmp_path / "low.png")
-    with pytest.raises(ValueError, match="expected at least 16"):
-        square_labels(tmp_path / "low.png")
 
 
 @pytest.mark.parametrize(
@@ -238,6 +210,15 @@ def test_without_the_exemplars_pose_a_mean_pose_stands_in_and_is_said(files):
     assert all(f"{PCK[name]:.2f}" in warning for name in ("own pose", "mean pose", "copy", "zeros", "cocosnet"))
     other = translate_files(files / "pose.png", files / "me.png", "cocosnet")
     assert not any("WARNING" in note for note in other.notes)
+
+
+def test_the_numbers_of_the_warning_are_those_that_were_measured():
+    """By notebook 40 at cpu, beside its figure."""
+    figures = Path(__file__).parents[1] / "figures"
+    said = json.loads((figures / "40_exemplar_pose.json").read_text())["parameters"]
+    names = {name: name for name in said["measured"]} | {"CoCosNet": "cocosnet", "unmoved copy": "copy"}
+    assert said["pairs"] == 256
+    assert {names[name]: round(number, 3) for name, number in said["measured"].items()} == PCK
 
 
 def test_the_order_of_the_measured_choices_holds():

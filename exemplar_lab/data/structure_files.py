@@ -36,11 +36,16 @@ def kind_of_file(path: str | Path, classes: int) -> str:
     if path.suffix.lower() in _TEXTS:
         read_pose(path)
         return POSE
-    if not no_label_map(path, classes):
+    labels = not no_label_map(path, classes)
+    with opened(path) as file:
+        palette = file.mode == "P"
+    if labels and not palette:
         return LABELS
+    # A skeleton in a palette has few numbers in large areas too.
     picture = read_image(path)
-    dark = (picture.amax(0) < DARK).float().mean() > 0.5
-    return POSE if dark and readable_as(path, POSE) else PICTURE
+    if (picture.amax(0) < DARK).float().mean() > 0.5 and readable_as(path, POSE):
+        return POSE
+    return LABELS if labels else PICTURE
 
 
 def readable_as(path: str | Path, kind: str) -> bool:
