@@ -1,5 +1,6 @@
 """The panel of one's own files, and notebook 40 as papermill runs it."""
 
+import base64
 import datetime
 import json
 import shutil
@@ -129,8 +130,9 @@ def test_the_picture_shows_every_layer(files):
     panel = OwnFiles(files / "pose0.png", files / "person0.png")
     for model, layers in (("dynast", 8), ("cocosnet", 1)):
         panel.model.value = model
-        assert panel._picture.value == wall_png(panel.done)
-        assert f"each of {layers} layers" in panel._picture.get_state()["tooltip"]
+        assert panel.now() == wall_png(panel.done)
+        assert base64.b64encode(panel.now()).decode() in panel._picture.value
+        assert f'<img alt="structure, exemplar, image, and the exemplar as each of {layers} layers' in panel._picture.value
     assert all(".txt" not in upload.button.accept for upload in panel.uploads.values())  # one alone is no pose
 
 

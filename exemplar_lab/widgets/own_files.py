@@ -1,5 +1,6 @@
 """Files of one's own in a notebook: chosen or dropped, put through a checkpoint, and all that has to be said about it."""
 
+import base64
 import html
 import tempfile
 from collections.abc import Callable
@@ -47,15 +48,14 @@ class OwnFiles(Panel):
             upload.button.tooltip = f"{name}: " + ("any picture file" if name == "exemplar" else "pose, label map or picture")
         models = [*ASKED] + [str(model)] * (str(model) not in ASKED)
         self.model = ipywidgets.Dropdown(options=models, value=str(model), description="model")
-        self._said, self._saved = ipywidgets.HTML(), ipywidgets.HTML()
-        self._picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._said, self._saved, self._picture = (ipywidgets.HTML() for _ in range(3))
         self.folder = ipywidgets.Text(value="out", description="folder")
         self.save = ipywidgets.Button(description="save", tooltip="write image, warps and the explorer's page to the folder")
         self.problem, self.explorer = "", None
         self._answer()
         rows = ipywidgets.HBox([*self.uploads.values(), self.model], layout={"flex_flow": "row wrap"})
         below = ipywidgets.HBox([self.folder, self.save, self._saved], layout={"flex_flow": "row wrap"})
-        super().__init__([rows, self._said, self._picture, below], "", lambda: bytes(self._picture.value))
+        super().__init__([rows, self._said, self._picture, below], "", lambda: self._png)
         self.explorer = AttentionExplorer(*self._shown(), title=self.done.checkpoint.name, portable=8)
         self._show()
         self.model.observe(lambda _: self._redo(), "value")
@@ -114,10 +114,11 @@ class OwnFiles(Panel):
         why = html.escape(f"{self.done.checkpoint.name}: {self.done.chosen}")
         self._said.value = f'<p style="line-height: 1.35"><b>{why}</b></p><ul style="line-height: 1.35">{notes}</ul>'
         self._saved.value = ""
-        self._picture.value = wall_png(self.done)
-        layers = len(self.done.translation.warps)
-        # The title of an image without other words: what a screen reader calls it.
-        self._picture.tooltip = f"structure, exemplar, image, and the exemplar as each of {layers} layers carried it"
+        self._png = wall_png(self.done)
+        words = f"structure, exemplar, image, and the exemplar as each of {len(self.done.translation.warps)} layers carried it"
+        source = f"data:image/png;base64,{base64.b64encode(self._png).decode()}"
+        # Not ipywidgets.Image, which has no words for those who do not see it.
+        self._picture.value = f'<img alt="{words}" src="{source}" style="max-width: 100%">'
 
     def _save(self) -> None:
         try:
