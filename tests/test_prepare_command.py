@@ -121,17 +121,23 @@ def test_an_interrupt_is_no_traceback(town, monkeypatch, capsys):
     assert "goes on from there" in said and "checkpoint" not in said
 
 
+SLOWLY = """
+import sys, time
+import exemplar_lab.data.canvas as canvas
+from exemplar_lab.cli import main
+
+at_once = canvas.read_image
+canvas.read_image = lambda *given, **how: (time.sleep(0.5), at_once(*given, **how))[1]
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command on a disk so slow that it is still reading when the signal comes."""
+
+
 def test_a_real_interrupt_leaves_nothing_half_written(tmp_path):
     """The signal of Ctrl-C, once files appear in the cache."""
     folder = tmp_path / "own"
-    pictures(folder, 6)
-    template = next(path for path in folder.rglob("*") if path.suffix in (".png", ".jpg"))
-    with Image.open(template) as image:
-        large = image.convert("RGB").resize((1600, 1200))
-    for number in range(60):
-        large.putpixel((0, 0), (number, 0, 0))
-        large.save(folder / f"large_{number}.png")
-    asked = [sys.executable, "-m", "exemplar_lab", "prepare", str(folder), "--task", "edges", "--size", "32"]
+    pictures(folder, 100)
+    asked = [sys.executable, "-c", SLOWLY, "prepare", str(folder), "--task", "edges", "--size", "32"]
     with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         cache = folder / ROOM / "cache"
         while run.poll() is None and not (cache.is_dir() and any(path.is_file() for path in cache.rglob("*"))):
