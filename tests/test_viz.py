@@ -209,3 +209,13 @@ def test_few_colours_leave_a_transparent_picture_alone():
     file = BytesIO()
     Image.new("RGBA", (200, 300), (213, 94, 0, 100)).save(file, "PNG", compress_level=0)
     assert palette.in_few_colours(file.getvalue()) == file.getvalue()
+
+
+def test_the_number_of_a_point_never_stands_over_the_picture():
+    figure = Figure(figsize=(2, 2))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(np.zeros((64, 64)), extent=(0, 64, 64, 0))
+    for y in (2.0, 30.0):
+        style.mark(axis, 30.0, y, "red", "1")
+    below, above = (text.xyann[1] for text in axis.texts)
+    assert below < 0 < above

@@ -139,12 +139,14 @@ def as_rgb(image: Float[Tensor, "c h w"]) -> np.ndarray:
 
 
 def mark(axis: Axes, x: float, y: float, colour: str, label: str | None = None) -> None:
-    """A ring round a point, its number beside it, readable on any picture."""
+    """A ring round a point, its number beside it, readable on any picture: above the point, at the upper edge below it."""
     axis.plot(x, y, "o", ms=7, mfc=colour, mec="white", mew=1.3, zorder=5, clip_on=False)
     if label:
+        lower, upper = axis.get_ylim()
+        above = abs(y - upper) > 0.08 * abs(lower - upper)
         axis.annotate(
-            label, (x, y), xytext=(5, 4), textcoords="offset points", color="white", fontsize=8, fontweight="bold",
-            path_effects=[withStroke(linewidth=2.2, foreground=INK)], zorder=6, annotation_clip=False,
+            label, (x, y), xytext=(5, 4 if above else -10), textcoords="offset points", color="white", fontsize=8,
+            fontweight="bold", path_effects=[withStroke(linewidth=2.2, foreground=INK)], zorder=6, annotation_clip=False,
         )  # fmt: skip
 
 

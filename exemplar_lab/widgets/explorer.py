@@ -1,6 +1,5 @@
 """The attention explorer: click a pixel of the target and see where in the exemplar it came from, in every layer."""
 
-import base64
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from exemplar_lab.widgets.contents import (
     region_shares,
     row_at,
 )
+from exemplar_lab.widgets.frames import with_picture
 from exemplar_lab.widgets.numbers import Numbers, numbers_of, right_points, truly_used_by
 from exemplar_lab.widgets.page import front_end, offline_page
 from exemplar_lab.widgets.source_data import source_data, write_whole
@@ -288,11 +288,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         return f"AttentionExplorer({', '.join(layers)}; {', '.join(sizes)})"
 
     def _repr_mimebundle_(self, **given):
-        bundle = super()._repr_mimebundle_(**given)
-        if bundle is None:
-            return None
-        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return data | {"text/plain": repr(self), "image/png": base64.b64encode(self.picture()).decode()}, about
+        return with_picture(super()._repr_mimebundle_(**given), repr(self), self.picture())
 
 
 def _maker(

@@ -1,8 +1,10 @@
 """Sliders that turn the pages of pictures drawn in advance, so that they move without a kernel too, in a saved notebook."""
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -11,6 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from exemplar_lab.viz.style import as_rgb
+
+Bundle = dict[str, Any]
+"""An output as JupyterLab takes it: kind -> content."""
 
 _ALERT = "margin: 4px 0; padding-left: 8px; border-left: 3px solid #D55E00; line-height: 1.35"
 
@@ -106,6 +111,14 @@ def captions(names: Sequence[str], width: int) -> str:
     """The names of pictures of one width, each above its own."""
     spans = "".join(f'<span style="flex: 1; text-align: center">{name}</span>' for name in names)
     return f'<div style="display: flex; width: {width}px">{spans}</div>'
+
+
+def with_picture(bundle: Bundle | tuple[Bundle, Bundle] | None, words: str, picture: bytes) -> tuple[Bundle, Bundle] | None:
+    """What a widget's `_repr_mimebundle_` gives, and for where no widget can be: words, and a picture (PNG)."""
+    if bundle is None:
+        return None
+    data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+    return data | {"text/plain": words, "image/png": base64.b64encode(picture).decode()}, about
 
 
 def alert(words: str) -> str:

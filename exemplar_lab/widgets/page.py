@@ -1,4 +1,4 @@
-"""The explorer's page: its JavaScript and style, and one file that shows it without Python and without a network."""
+"""JavaScript and style of the widgets; and of the explorer one file that shows it without Python and without a network."""
 
 import base64
 import html
@@ -34,9 +34,11 @@ body {{ margin: 0 auto; padding: 16px; max-width: 1200px; font-family: system-ui
 
 
 @cache
-def front_end() -> tuple[str, str]:
-    """(ES module, style sheet): the files of static/explorer, joined in the order of their names."""
-    return tuple("\n".join(map(_text, sorted((_STATIC / "explorer").glob(f"*.{kind}")))) for kind in ("js", "css"))
+def front_end(room: str = "explorer") -> tuple[str, str]:
+    """(ES module, style sheet) of a widget: the files of static/shared and static/`room`, in the order of their names."""
+    places = (_STATIC / "shared", _STATIC / room)
+    files = {kind: [path for place in places for path in sorted(place.glob(f"*.{kind}"))] for kind in ("js", "css")}
+    return tuple("\n".join(map(_text, of)) for of in files.values())
 
 
 def offline_page(state: dict[str, object], words: str, picture: bytes) -> str:

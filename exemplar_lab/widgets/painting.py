@@ -1,8 +1,6 @@
 """A picture to paint on: colours over it, or other classes into its map of labels; Python has each stroke as it ends."""
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import anywidget
 import ipywidgets
@@ -14,9 +12,9 @@ from torch import Tensor
 from exemplar_lab.data.makeup import painted_over
 from exemplar_lab.viz.style import COLOURS
 from exemplar_lab.widgets.doors import check_pictures
-from exemplar_lab.widgets.frames import Panel, alert, captions, row_png
+from exemplar_lab.widgets.frames import Panel, alert, captions, row_png, with_picture
+from exemplar_lab.widgets.page import front_end
 
-_STATIC = Path(__file__).parent / "static"
 MOST = 255
 """Colours or classes that a stroke can have; a byte holds which, and one value of it says that nothing was painted."""
 
@@ -43,7 +41,7 @@ class Painter(anywidget.AnyWidget):
     each stroke. All is counted in pixels of the picture. Keys are told on the page.
     """
 
-    _esm, _css = _STATIC / "painting.js", _STATIC / "painting.css"
+    _esm, _css = front_end("painting")
 
     shown = traitlets.Dict().tag(sync=True)
     strokes = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
@@ -148,11 +146,7 @@ class Painter(anywidget.AnyWidget):
         return f"Painter({width} × {height} pixels, {len(self._entries)} {kind})"
 
     def _repr_mimebundle_(self, **given):
-        bundle = super()._repr_mimebundle_(**given)
-        if bundle is None:
-            return None
-        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return data | {"text/plain": repr(self), "image/png": base64.b64encode(self.picture()).decode()}, about
+        return with_picture(super()._repr_mimebundle_(**given), repr(self), self.picture())
 
 
 def painted_panel(

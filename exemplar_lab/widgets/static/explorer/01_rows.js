@@ -5,7 +5,6 @@
 const NEAR = 1.5; // cells, along both axes: the neighbourhood of the largest weight that the expected point is the mean of
 const MOST_SHARES = 3;
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const cellsOf = ([height, width]) => height * width;
 
 function cellOf([x, y], grid, picture) {

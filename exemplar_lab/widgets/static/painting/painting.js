@@ -19,20 +19,8 @@ const HELP = [
   ["Delete", "clear all"],
 ];
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const bytesOf = (view) => (view ? new Uint8Array(view.buffer ?? view, view.byteOffset ?? 0, view.byteLength) : new Uint8Array());
 const css = ([r, g, b]) => `rgb(${[r, g, b].map((one) => Math.round(one * 255)).join(" ")})`;
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value != null) node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child != null));
-  return node;
-}
 
 /* Every pixel whose centre lies under a round brush at (x, y); at least the one that holds the point. Outside of the picture
    there is none. */
