@@ -106,10 +106,15 @@ def read_size(path: str | Path) -> tuple[int, int]:
 
 def square(image: Float[Tensor, "3 h w"], size: int) -> Float[Tensor, "3 {size} {size}"]:
     """The largest square in the middle of an image, resized to `size`."""
-    height, width = image.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    left, top, side = middle_square(tuple(image.shape[-2:]))
     return resize(image[:, top : top + side, left : left + side], (size, size))
+
+
+def middle_square(size: tuple[int, int]) -> tuple[int, int, int]:
+    """Left, top and side of the largest square in the middle of an image of `size` (h, w), in whole pixels."""
+    height, width = size
+    side = min(size)
+    return (width - side) // 2, (height - side) // 2, side
 
 
 def resize(image: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c hn wn"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from exemplar_lab.data.canvas import Canvas, canvases
 from exemplar_lab.data.collection import SPLITS, Collection, Item, prepared_file, read_collection
 from exemplar_lab.data.distort import pseudo_exemplar
-from exemplar_lab.data.images import SMALLEST
+from exemplar_lab.data.images import SMALLEST, middle_square
 from exemplar_lab.data.seeds import fold, sample_keys, uniform
 from exemplar_lab.data.skipped import Skipped
 from exemplar_lab.data.structures import View, view
@@ -205,8 +205,7 @@ class PreparedPairs:
     def _view(self, canvas: Canvas, place: list[float], mirrored: bool) -> View:
         height, width = canvas.image.shape[-2:]
         if self.split != "train":
-            side = min(height, width)
-            return view(self.collection, canvas, ((width - side) // 2, (height - side) // 2, side), self.size)
+            return view(self.collection, canvas, middle_square((height, width)), self.size)
         least = max(min(self.size, height, width), round(self.closest * min(height, width)))
         side = least + int(place[0] * (min(height, width) - least + 1))
         window = int(place[1] * (width - side + 1)), int(place[2] * (height - side + 1)), side

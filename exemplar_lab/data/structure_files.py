@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from exemplar_lab.data.drawn_pose import DARK
-from exemplar_lab.data.images import SMALLEST, SUFFIXES, opened, read_image, read_size
+from exemplar_lab.data.images import SMALLEST, SUFFIXES, middle_square, opened, read_image, read_size
 from exemplar_lab.data.label_maps import read_labels
 from exemplar_lab.data.pose_files import TEXT, read_pose
 
@@ -102,9 +102,8 @@ def square_pose(path: str | Path, size: int, image: str | Path | None = None) ->
         corner = (low + high) / 2 - side / 2
         said = f"{Path(path).name} does not say how large its image is, and no image lies beside it: a square round the body"
     else:
-        height, width = whole
-        side = float(min(whole))
-        corner = points.new_tensor([(width - side) // 2, (height - side) // 2])
+        left, top, side = middle_square(whole)
+        corner = points.new_tensor([left, top])
     points = (points - corner) * (size / max(side, 1e-6))
     if not ((points > 0) & (points < size)).all(-1).any():
         raise ValueError(
@@ -118,10 +117,9 @@ def square_pose(path: str | Path, size: int, image: str | Path | None = None) ->
 def square_labels(path: str | Path) -> Int[Tensor, "s s"]:
     """The middle square of a label map, as it is stored; −1 where unknown."""
     labels = read_labels(path)
-    side = min(labels.shape)
+    left, top, side = middle_square(tuple(labels.shape))
     if side < SMALLEST:
         raise ValueError(f"got {path} of {labels.shape[1]} × {labels.shape[0]}, expected at least {SMALLEST} × {SMALLEST}")
-    top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2
     return labels[top : top + side, left : left + side]
 
 

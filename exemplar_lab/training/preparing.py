@@ -11,7 +11,7 @@ from torch import Tensor
 from exemplar_lab.data.canvas import Canvas, canvases
 from exemplar_lab.data.collection import ROOM, SPLITS, Collection, write_collection
 from exemplar_lab.data.distort import pseudo_exemplar
-from exemplar_lab.data.images import SMALLEST
+from exemplar_lab.data.images import SMALLEST, middle_square
 from exemplar_lab.data.layouts.finding import GROUPS, find_collection
 from exemplar_lab.data.layouts.splits import by_name
 from exemplar_lab.data.pose import pose_rgb
@@ -136,9 +136,7 @@ def rows_of(collection: Collection, room: Path, split: str, size: int, most: int
 
 
 def _middle(collection: Collection, canvas: Canvas, size: int) -> View:
-    height, width = canvas.image.shape[-2:]
-    side = min(height, width)
-    return view(collection, canvas, ((width - side) // 2, (height - side) // 2, side), size)
+    return view(collection, canvas, middle_square(tuple(canvas.image.shape[-2:])), size)
 
 
 def _copy(image: Float[Tensor, "3 s s"], seed: int) -> Float[Tensor, "3 s s"]:
