@@ -9,7 +9,7 @@ from layout_folders import ade20k, celeba, deepfashion, pair_lists, pictures, wr
 
 from exemplar_lab.data.collection import Collection, Item
 from exemplar_lab.data.layouts.finding import find_collection
-from exemplar_lab.data.pair_lists import Finder, exemplars_of, find_pair_lists, read_lines, read_pair_list
+from exemplar_lab.data.pair_lists import exemplars_of, find_pair_lists, finder, read_lines, read_pair_list
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "official_layouts"
 
@@ -93,11 +93,11 @@ NAMES = ("img/WOMEN/a/01.jpg", "img/WOMEN/b/01.jpg", "img/MEN/a/01.jpg", "14721.
     ],
 )
 def test_a_name_is_found(written, meant):
-    assert Finder(NAMES)(written) == meant
+    assert finder(NAMES)(written) == meant
 
 
 def test_suffixes_and_capitals_tell_two_images_apart():
-    find = Finder(["a/x.jpg", "a/x.png", "b/Y.jpg", "b/y.jpg"])
+    find = finder(["a/x.jpg", "a/x.png", "b/Y.jpg", "b/y.jpg"])
     assert (find("x.png"), find("x.jpg"), find("x"), find("b/Y.jpg"), find("b/y.jpg")) == (
         *("a/x.png", "a/x.jpg", None),
         *("b/Y.jpg", "b/y.jpg"),
@@ -105,7 +105,7 @@ def test_suffixes_and_capitals_tell_two_images_apart():
 
 
 def test_of_several_that_fit_the_one_that_shares_most_folders_is_meant():
-    find = Finder(["1.jpg", "1/1/1.jpg", "A.jpg", "a.jpg"])
+    find = finder(["1.jpg", "1/1/1.jpg", "A.jpg", "a.jpg"])
     assert (find("1/1.jpg"), find("2/1.jpg"), find("else/A.jpg"), find("else/a.jpg")) == (
         *("1/1/1.jpg", "1.jpg"),
         *("A.jpg", "a.jpg"),
@@ -113,8 +113,8 @@ def test_of_several_that_fit_the_one_that_shares_most_folders_is_meant():
 
 
 def test_accents_may_be_written_in_two_ways():
-    assert Finder(["caf\u00e9.jpg"])("cafe\u0301.jpg") == "caf\u00e9.jpg"
-    assert Finder(["cafe\u0301.jpg"])("caf\u00e9.jpg") == "cafe\u0301.jpg"
+    assert finder(["caf\u00e9.jpg"])("cafe\u0301.jpg") == "caf\u00e9.jpg"
+    assert finder(["cafe\u0301.jpg"])("caf\u00e9.jpg") == "cafe\u0301.jpg"
 
 
 letters = st.text("abAB1_ é", min_size=1, max_size=4).map(str.strip).filter(bool)
@@ -123,7 +123,7 @@ paths = st.lists(letters, min_size=1, max_size=3).map(lambda parts: "/".join(par
 
 @given(st.lists(paths, min_size=1, max_size=8, unique=True), st.data())
 def test_a_full_name_is_always_found_and_a_part_of_it_never_means_another(names, data):
-    find = Finder(names)
+    find = finder(names)
     name = data.draw(st.sampled_from(names))
     assert find(name) == find(name.replace("/", "\\")) == find(f"./{name}") == name
     tail = "/".join(PurePosixPath(name).parts[data.draw(st.integers(0, name.count("/"))) :])

@@ -32,7 +32,7 @@ def translate(given: argparse.Namespace) -> None:
         print(f"  note: {note}")
     print(f"image: {given.out / 'image.png'}, {done.batch.target.shape[-1]} pixels a side")
     names = ("condition", "exemplar", "exemplar_condition", "model")
-    write_translation(done, given.out, {name: str(one) for name in names if (one := getattr(given, name))}, given.links)
+    write_translation(done, given.out, {name: str(what) for name in names if (what := getattr(given, name))}, given.links)
     layers = ", ".join(
         f"{match.query_size[0]}² {mass:.2f}" for match, mass in zip(done.translation.matches, done.mass, strict=True)
     )

@@ -1,7 +1,7 @@
 """Lists of names that come with the papers' data: which image is an exemplar of which, whatever system wrote them."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,34 +17,34 @@ BESIDE = "pairs"
 """A folder in that of the images, or beside it, where lists are looked for too."""
 
 
-class Finder:
-    """Which image a name in a list means: `find(name)` is the image, or None where there is none or more than one.
+def finder(names: Iterable[str]) -> Callable[[str], str | None]:
+    """A function that says which image a name in a list means; None where there is none or more than one.
 
     Folders may be missing in front, or too many; back-slashes, capitals, another suffix or none make no difference, unless it
     needs them to tell two images apart.
     """
+    known = {_plain(name): name for name in names}
+    alike: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for name in known.values():
+        parts = _parts(name)
+        alike.setdefault(parts[-1], []).append((parts, name))
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._known = {_plain(name): name for name in names}
-        self._alike: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-        for name in self._known.values():
-            parts = _parts(name)
-            self._alike.setdefault(parts[-1], []).append((parts, name))
-
-    def __call__(self, name: str) -> str | None:
-        if _plain(name) in self._known:
-            return self._known[_plain(name)]
+    def find(name: str) -> str | None:
+        if _plain(name) in known:
+            return known[_plain(name)]
         wanted = _parts(name)
-        alike = [one for one in self._alike.get(wanted[-1], []) if _one_ends_in_the_other(one[0], wanted)]
-        shared = max((min(len(one[0]), len(wanted)) for one in alike), default=0)
-        alike = [one for one in alike if min(len(one[0]), len(wanted)) == shared]
+        fit = [one for one in alike.get(wanted[-1], []) if _one_ends_in_the_other(one[0], wanted)]
+        shared = max((min(len(one[0]), len(wanted)) for one in fit), default=0)
+        fit = [one for one in fit if min(len(one[0]), len(wanted)) == shared]
         written = PurePosixPath(_plain(name)).parts
-        same = [one for one in alike if PurePosixPath(one[1]).name.lower() == written[-1].lower()]
+        same = [one for one in fit if PurePosixPath(one[1]).name.lower() == written[-1].lower()]
         to_the_letter = [one for one in same if _one_ends_in_the_other(PurePosixPath(_plain(one[1])).parts, written)]
-        for few in (alike, same, to_the_letter):
+        for few in (fit, same, to_the_letter):
             if len(few) == 1:
                 return few[0][1]
         return None
+
+    return find
 
 
 def read_lines(path: str | Path) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def exemplars_of(collection: Collection, lists: Sequence[str | Path]) -> Collect
     whatever a list says. A list that cannot be read is a remark.
     """
     split_of = {item.name: split for split in SPLITS for item in collection.items.get(split, ())}
-    find = Finder(collection.named())
+    find = finder(collection.named())
     kinds = [(split, same) for split in SPLITS for same in (True, False)]
     served: dict[tuple[str, bool], dict[str, tuple[str, ...]]] = {kind: {} for kind in kinds}
     sources: dict[tuple[str, bool], list[str]] = {kind: [] for kind in kinds}

@@ -11,7 +11,7 @@ from exemplar_lab.data.layouts.label_folders import beside, named, partners
 from exemplar_lab.data.layouts.listing import Listing, say, stem
 from exemplar_lab.data.layouts.scenes import is_outdoors
 from exemplar_lab.data.layouts.splits import split_items
-from exemplar_lab.data.pair_lists import Finder, read_lines
+from exemplar_lab.data.pair_lists import finder, read_lines
 
 FOLDERS = ("training", "validation")
 SCENES = "sceneCategories.txt"
@@ -54,7 +54,7 @@ def _outdoors(folder: Path, found: Mapping[str, str]) -> tuple[dict[str, str], t
             lines = read_lines(folder / title)
         except ValueError as problem:
             return dict(found), (f"{title} was left out: {problem}",)
-        find = Finder(found)
+        find = finder(found)
         if title == SCENES:
             lines = tuple(words[0] for line in lines if len(words := line.split()) > 1 and is_outdoors(words[1]))
         kept = {find(name) for name in lines}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from exemplar_lab.data.collection import SPLITS, Item
 from exemplar_lab.data.layouts.listing import say
-from exemplar_lab.data.pair_lists import Finder, read_lines
+from exemplar_lab.data.pair_lists import finder, read_lines
 from exemplar_lab.data.photos import split_by_name
 
 FOLDERS = {
@@ -65,7 +65,7 @@ def _by_lists(folder: Path, names: list[str]) -> tuple[dict[str, str], tuple[str
     """The split of every name, or nothing where no list says any; a split without a list has what is in no other."""
     told: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
-    find = Finder(names)
+    find = finder(names)
     for split, title in LISTS.items():
         if not (folder / title).is_file():
             continue
