@@ -122,12 +122,14 @@ def test_an_interrupt_is_no_traceback(town, monkeypatch, capsys):
 
 
 SLOWLY = """
-import sys, time
+import signal, sys, time
 import exemplar_lab.data.canvas as canvas
 from exemplar_lab.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that a shell runs in the background inherit that it is ignored
+
 at_once = canvas.read_image
-canvas.read_image = lambda *given, **how: (time.sleep(0.5), at_once(*given, **how))[1]
+canvas.read_image = lambda *given, **how: (time.sleep(0.2), at_once(*given, **how))[1]
 sys.exit(main(sys.argv[1:]))
 """
 """The command on a disk so slow that it is still reading when the signal comes."""
